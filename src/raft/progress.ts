@@ -1,0 +1,116 @@
+// What the leader knows of one follower's log, and how it sends to it (dissertation 10.2; etcd-io/raft's tracker):
+//   probe      where the logs match is a guess: one append at a time, until one is accepted;
+//   replicate  they match: appends flow ahead of their acknowledgements, within the in-flight window;
+//   snapshot   what the follower needs is truncated: nothing is sent until the stream has ended.
+// Invariant: match < next.
+
+import { assert } from '../base/assert.ts'
+import { asIndex, type Index } from '../base/ids.ts'
+import { Inflights } from './inflights.ts'
+import type { RaftOptions } from './types.ts'
+
+export class Progress {
+  readonly inflights: Inflights
+  #match: Index = asIndex(0)
+  #next: Index
+  #state: 'probe' | 'replicate' | 'snapshot' = 'probe'
+  #snapshotIndex: Index = asIndex(0)
+  /** Probe: one was sent; wait for its answer, or for a heartbeat's, before the next. */
+  probeSent = false
+  /** Heard from since the last look of check-quorum. True at first: a newcomer gets a chance to answer. */
+  recentActive = true
+  /** The commit index that the last append carried: when it falls behind, an empty append tells. */
+  commitSent: Index = asIndex(0)
+  /** Replicate: an append goes even if it is empty, so that its answer tells whether earlier ones were lost. */
+  nudge = false
+  /** The newest ReadIndex round that a heartbeat response has confirmed. */
+  readAcked = 0
+
+  constructor(options: RaftOptions, next: Index) {
+    this.inflights = new Inflights(options.inflightMessagesMax, options.inflightBytesMax)
+    this.#next = next
+  }
+
+  get match(): Index {
+    return this.#match
+  }
+
+  get next(): Index {
+    return this.#next
+  }
+
+  get state(): 'probe' | 'replicate' | 'snapshot' {
+    return this.#state
+  }
+
+  /** `next`: where to start; match + 1 is always safe. */
+  becomeProbe(next: Index = asIndex(this.#match + 1)): void {
+    this.#become('probe', next)
+    // What was sent beyond here may be lost, and the commit index with it.
+    this.commitSent = asIndex(Math.min(this.commitSent, next - 1))
+  }
+
+  becomeReplicate(): void {
+    this.#become('replicate', asIndex(this.#match + 1))
+  }
+
+  becomeSnapshot(index: Index): void {
+    this.#become('snapshot', asIndex(Math.max(index, this.#match) + 1))
+    this.#snapshotIndex = index
+  }
+
+  #become(state: 'probe' | 'replicate' | 'snapshot', next: Index): void {
+    this.#state = state
+    this.#snapshotIndex = asIndex(0)
+    this.#nextTo(next)
+    this.probeSent = false
+    this.nudge = false
+    this.inflights.clear()
+  }
+
+  #nextTo(next: Index): void {
+    assert(next > this.#match, 'match < next')
+    this.#next = next
+  }
+
+  /** The follower has everything up to `index`, durable. False: nothing new. */
+  maybeMatchTo(index: Index): boolean {
+    if (index <= this.#match) return false
+    this.#match = index
+    if (this.#next <= index) this.#next = asIndex(index + 1)
+    this.probeSent = false
+    return true
+  }
+
+  /** Replicate: an append up to `lastIndex` has gone. */
+  sentTo(lastIndex: Index, bytes: number): void {
+    this.#nextTo(asIndex(lastIndex + 1))
+    this.inflights.add(lastIndex, bytes)
+  }
+
+  /** An append after `rejected` was refused; the logs may match at `hint`. False: an old answer, already known to be wrong. */
+  maybeRejectedTo(rejected: Index, hint: Index): boolean {
+    if (this.#state === 'replicate') {
+      if (rejected <= this.#match) return false
+      this.becomeProbe()
+      return true
+    }
+    // Probes go one at a time: any other index answers one that was overtaken.
+    if (this.#state !== 'probe' || rejected !== this.#next - 1) return false
+    this.#nextTo(asIndex(Math.max(Math.min(rejected, hint + 1), this.#match + 1)))
+    this.probeSent = false
+    return true
+  }
+
+  /** The snapshot stream has ended: installed at `index`, or failed. */
+  snapshotEnded(index: Index, installed: boolean): void {
+    if (this.#state !== 'snapshot') return
+    if (installed) {
+      this.becomeProbe(asIndex(Math.max(this.#match, index, this.#snapshotIndex) + 1))
+      return
+    }
+    // Wait for a heartbeat's answer before another stream is begun.
+    this.becomeProbe()
+    this.probeSent = true
+  }
+}
