@@ -1,0 +1,142 @@
+// Applies one entry: each operation is evaluated here, in order, the same on every replica (DESIGN.md 3, step 5). It reads
+// the entry and the range's state and nothing else: no clock, no configuration, no node id.
+//
+// Synchronous as long as nothing must be scanned, so that a common entry costs no promise.
+
+import { assert } from '../base/assert.ts'
+import type { Index, Keyspace, Term } from '../base/ids.ts'
+import { quorate } from '../proto/quorate.js'
+import { type Timestamp, asTimestamp } from '../time/timestamp.ts'
+import { applyCommit } from './commit.ts'
+import { applyDeleteRange } from './delete-range.ts'
+import type { ApplyContext, OperationContext } from './effect.ts'
+import { type EntryHeader, decodeEntry } from './entry.ts'
+import { applyDelete, applyPut } from './put.ts'
+import type { RangeState } from './range-state.ts'
+
+export type RequestResult =
+  | { readonly kind: 'done'; readonly outcomes: readonly quorate.v1.IOutcome[] }
+  /** Routed by another generation; nothing of it ran, and no outcome is kept. */
+  | { readonly kind: 'range-mismatch' }
+
+export interface ApplyResult {
+  readonly requests: readonly RequestResult[]
+}
+
+/** Sessions are collected at these indexes: the same ones on every replica. */
+const sessionCollectEvery = 1_024
+
+/** `decoded`: the requests as the proposer decoded them, so that it does not do so twice. Throws on what it does not know. */
+export function applyEntry(
+  context: ApplyContext,
+  index: Index,
+  term: Term,
+  data: Uint8Array,
+  decoded?: readonly quorate.v1.WriteBatch[],
+): ApplyResult | Promise<ApplyResult> {
+  const entry = decodeEntry(data)
+  const { header } = entry
+  context.state.stage(header.firstTimestamp, header.closed, header.closed)
+  const finish = (requests: readonly RequestResult[]): ApplyResult => {
+    if (index % sessionCollectEvery === 0) context.state.sessions.collect(header.closed)
+    context.state.advance(index, term)
+    return { requests }
+  }
+  if (entry.kind === 'threshold') {
+    if (entry.threshold > context.state.threshold) context.state.threshold = entry.threshold
+    return finish([])
+  }
+  // Routed by another generation: what it meant for this range may be another's now (DESIGN.md 11).
+  if (header.generation !== context.state.generation)
+    return finish(entry.requests.map(() => ({ kind: 'range-mismatch' })))
+  const batches = decoded ?? entry.requests.map(request => quorate.v1.WriteBatch.decode(request))
+  return applyBatches(context, index, header, batches, finish)
+}
+
+function applyBatches(
+  context: ApplyContext,
+  index: Index,
+  header: EntryHeader,
+  batches: readonly quorate.v1.WriteBatch[],
+  finish: (requests: readonly RequestResult[]) => ApplyResult,
+): ApplyResult | Promise<ApplyResult> {
+  const results: RequestResult[] = []
+  let stamp: number = header.firstTimestamp
+  const pendingAt = (from: number): ApplyResult | Promise<ApplyResult> => {
+    for (let at = from; at < batches.length; at++) {
+      const batch = batches[at]!
+      const first = asTimestamp(stamp)
+      stamp += batch.writes.length
+      const result = applyBatch(context, index, batch, first)
+      if (result instanceof Promise)
+        return result.then(outcomes => {
+          results.push({ kind: 'done', outcomes })
+          return pendingAt(at + 1)
+        })
+      results.push({ kind: 'done', outcomes: result })
+    }
+    assert(stamp - header.firstTimestamp === header.operations, 'every operation of an entry has its stamp')
+    return finish(results)
+  }
+  return pendingAt(0)
+}
+
+type Outcomes = readonly quorate.v1.IOutcome[]
+
+function applyBatch(
+  context: ApplyContext,
+  index: Index,
+  batch: quorate.v1.WriteBatch,
+  first: Timestamp,
+): Outcomes | Promise<Outcomes> {
+  const operation: OperationContext = { ...context, index, keyspace: batch.keyspace as Keyspace }
+  const session = batch.session.length > 0 ? Buffer.from(batch.session).toString('latin1') : undefined
+  const { sessions } = context.state
+  const outcomes: quorate.v1.IOutcome[] = []
+  const settle = (write: quorate.v1.IWrite, outcome: quorate.v1.IOutcome): void => {
+    if (session !== undefined) sessions.record(session, write.number ?? 0, batch.notAfter, outcome)
+    hashOutcome(context.state, outcome)
+    outcomes.push(outcome)
+  }
+  const from = (start: number): Outcomes | Promise<Outcomes> => {
+    for (let at = start; at < batch.writes.length; at++) {
+      const write = batch.writes[at]!
+      const stamp = asTimestamp(first + at)
+      if (session !== undefined) {
+        const verdict = sessions.judge(session, write.number ?? 0, batch.notAfter, stamp)
+        if (verdict.kind !== 'run') {
+          outcomes.push(
+            verdict.kind === 'known' ? verdict.outcome : { kind: quorate.v1.OutcomeKind.OUTCOME_KIND_TOO_LATE },
+          )
+          continue
+        }
+      }
+      const outcome = applyWrite(operation, write, stamp)
+      if (outcome instanceof Promise)
+        return outcome.then(settled => {
+          settle(write, settled)
+          return from(at + 1)
+        })
+      settle(write, outcome)
+    }
+    if (session !== undefined) sessions.raiseFloor(session, batch.floor)
+    return outcomes
+  }
+  return from(0)
+}
+
+function applyWrite(
+  context: OperationContext,
+  write: quorate.v1.IWrite,
+  stamp: Timestamp,
+): quorate.v1.IOutcome | Promise<quorate.v1.IOutcome> {
+  if (write.put) return applyPut(context, write.put, stamp)
+  if (write.delete) return applyDelete(context, write.delete, stamp)
+  if (write.deleteRange) return applyDeleteRange(context, write.deleteRange, stamp)
+  if (write.commit) return applyCommit(context, write.commit, stamp)
+  assert(false, 'an operation of an unknown kind: it needs a newer program')
+}
+
+function hashOutcome(state: RangeState, outcome: quorate.v1.IOutcome): void {
+  state.hashIn(((outcome.kind ?? 0) << 24) ^ (outcome.deleted ?? 0) ^ ((outcome.failedCompare ?? 0) << 16))
+}

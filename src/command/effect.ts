@@ -1,0 +1,40 @@
+// Where the effects of a command go: the versions, the counters, the running hash.
+
+import { type Index, type Keyspace, systemKeyspace } from '../base/ids.ts'
+import type { VersionStore } from '../mvcc/version-store.ts'
+import type { Timestamp } from '../time/timestamp.ts'
+import type { RangeState } from './range-state.ts'
+
+export interface ApplyContext {
+  readonly state: RangeState
+  readonly versions: VersionStore
+  /** A write of the system keyspace, after it took effect; undefined: deleted. */
+  readonly onSystemWrite?: (key: Uint8Array, value: Uint8Array | undefined) => void
+}
+
+/** One operation of an entry. */
+export interface OperationContext extends ApplyContext {
+  readonly index: Index
+  readonly keyspace: Keyspace
+}
+
+/** One effect on one key: the versions, the counters, the hash, and the node that listens to its own registry. */
+export function writeKey(
+  context: OperationContext,
+  key: Uint8Array,
+  value: Uint8Array | undefined,
+  stamp: Timestamp,
+): number | undefined {
+  const { state, versions, keyspace, index } = context
+  const effect =
+    value === undefined
+      ? versions.delete(state, index, keyspace, key, stamp)
+      : versions.put(state, index, keyspace, key, value, stamp)
+  if (effect === undefined) return undefined
+  state.hashIn(effect.crc)
+  state.byteCount += effect.bytesDelta
+  if (value === undefined) state.keyCount -= effect.wasAlive ? 1 : 0
+  else state.keyCount += effect.wasAlive ? 0 : 1
+  if (keyspace === systemKeyspace) context.onSystemWrite?.(key, value)
+  return effect.version
+}

@@ -1,0 +1,105 @@
+// Decodes and validates what a client sent before it is proposed: applying must never meet a surprise (DESIGN.md 15,
+// mixed versions). Everything is checked here once; at apply only the session and the state decide.
+
+import { quorate } from '../proto/quorate.js'
+import { type Timestamp, addMs } from '../time/timestamp.ts'
+import { type WriteLimits, sessionIdBytes } from './limits.ts'
+
+export type ParseLimits = WriteLimits
+
+export type ParsedBatch =
+  | { readonly kind: 'ok'; readonly batch: quorate.v1.WriteBatch; readonly operations: number }
+  | { readonly kind: 'invalid'; readonly message: string }
+  | { readonly kind: 'too-large'; readonly limit: string; readonly limitBytes: number; readonly value: number }
+
+type Fault = Exclude<ParsedBatch, { kind: 'ok' }>
+
+/** `now`: the proposer's clock, which bounds notAfter. */
+export function parseWriteBatch(bytes: Uint8Array, limits: ParseLimits, now: Timestamp): ParsedBatch {
+  if (bytes.length > limits.requestBytes) return tooLarge('requestBytes', limits.requestBytes, bytes.length)
+  let batch: quorate.v1.WriteBatch
+  try {
+    batch = quorate.v1.WriteBatch.decode(bytes)
+  } catch (error) {
+    return invalid(`the write batch does not decode: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  const { writes, session } = batch
+  if (writes.length > limits.batchWrites) return tooLarge('batchWrites', limits.batchWrites, writes.length)
+  if (session.length !== 0 && session.length !== sessionIdBytes)
+    return invalid(`a session id has ${sessionIdBytes} bytes, not ${session.length}`)
+  if (session.length > 0 && batch.notAfter <= 0)
+    return invalid('a write in a session needs notAfter, fixed at its first attempt')
+  if (!(batch.notAfter <= addMs(now, limits.notAfterAheadMs)))
+    return invalid(
+      `notAfter lies more than ${limits.notAfterAheadMs} ms ahead of the cluster's clock: give it a nearer deadline`,
+    )
+  if (batch.keyspace > 254) return invalid(`there is no keyspace ${batch.keyspace}`)
+  let last = 0
+  for (const write of writes) {
+    if (session.length > 0 && !((write.number ?? 0) > last))
+      return invalid('the numbers of a batch ascend from above 0')
+    last = write.number ?? 0
+    const fault = faultOf(write, limits)
+    if (fault !== undefined) return fault
+  }
+  return { kind: 'ok', batch, operations: writes.length }
+}
+
+function faultOf(write: quorate.v1.IWrite, limits: WriteLimits): Fault | undefined {
+  if (write.put) return putFault(write.put, limits)
+  if (write.delete) return keyFault(write.delete.key, limits)
+  if (write.deleteRange) {
+    const { start, end, limit } = write.deleteRange
+    if ((start?.length ?? 0) > limits.keyBytes) return tooLarge('keyBytes', limits.keyBytes, start!.length)
+    if ((end?.length ?? 0) > limits.keyBytes) return tooLarge('keyBytes', limits.keyBytes, end!.length)
+    if ((limit ?? 0) > limits.deleteRangeKeys) return tooLarge('deleteRangeKeys', limits.deleteRangeKeys, limit!)
+    return undefined
+  }
+  if (write.commit) return commitFault(write.commit, limits)
+  return invalid('a write without an operation')
+}
+
+function commitFault(commit: quorate.v1.ICommitOp, limits: WriteLimits): Fault | undefined {
+  const compares = commit.compares ?? []
+  if (compares.length > limits.commitCompares) return tooLarge('commitCompares', limits.commitCompares, compares.length)
+  for (const compare of compares) {
+    const fault = keyFault(compare.key, limits)
+    if (fault !== undefined) return fault
+    if (compare.value == null && compare.version == null && compare.timestamp == null && compare.absent == null)
+      return invalid('a compare without a target: value, version, timestamp or absent')
+    if ((compare.operator ?? 0) > 3) return invalid(`there is no compare operator ${compare.operator}`)
+  }
+  for (const changes of [commit.then ?? [], commit.otherwise ?? []]) {
+    if (changes.length > limits.commitChanges) return tooLarge('commitChanges', limits.commitChanges, changes.length)
+    const seen = new Set<string>()
+    for (const change of changes) {
+      const key = change.put?.key ?? change.delete?.key
+      const fault = change.put ? putFault(change.put, limits) : keyFault(key, limits)
+      if (fault !== undefined) return fault
+      const name = Buffer.from(key!).toString('latin1')
+      if (seen.has(name)) return invalid('a commit changes each key at most once in a branch')
+      seen.add(name)
+    }
+  }
+  return undefined
+}
+
+function putFault(put: quorate.v1.IPutOp, limits: WriteLimits): Fault | undefined {
+  const size = put.value?.length ?? 0
+  if (size > limits.valueBytes) return tooLarge('valueBytes', limits.valueBytes, size)
+  return keyFault(put.key, limits)
+}
+
+function keyFault(key: Uint8Array | null | undefined, limits: WriteLimits): Fault | undefined {
+  const size = key?.length ?? 0
+  if (size === 0) return invalid('a key has at least one byte')
+  return size > limits.keyBytes ? tooLarge('keyBytes', limits.keyBytes, size) : undefined
+}
+
+function invalid(message: string): Fault {
+  return { kind: 'invalid', message }
+}
+
+function tooLarge(limit: string, limitBytes: number, value: number): Fault {
+  return { kind: 'too-large', limit, limitBytes, value }
+}

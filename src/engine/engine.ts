@@ -1,0 +1,53 @@
+// The state engine's port: an ordered map of bytes with synced batches and snapshots. One a node, all ranges.
+//
+// Callers owe: at most one `write` at a time; every snapshot and iterator closed; bytes handed over are never changed.
+// Implementers owe: a write is durable (an fsync behind it) when its promise resolves, and is all or nothing across a
+// crash; a failed write is for ever (the caller ends the process); iteration is in byte order.
+// Keys are latin1 strings, one character a byte: they order like their bytes, and work as Map keys.
+
+export type EngineKey = string
+
+export interface EngineBatchOperation {
+  readonly key: EngineKey
+  /** undefined deletes the key. */
+  readonly value: Uint8Array | undefined
+}
+
+export interface EngineSpan {
+  readonly start: EngineKey
+  /** Exclusive. */
+  readonly end: EngineKey
+}
+
+export interface EngineReader {
+  /** Synchronous, a few microseconds: callers bound how many they do in one slice. */
+  get(key: EngineKey): Uint8Array | undefined
+  /** The next pairs of `span`, at most `limit` pairs or about `bytesMax` bytes of them (at least one), from its start, or from its end when `reverse`. */
+  read(
+    span: EngineSpan,
+    options: {
+      readonly limit: number
+      readonly bytesMax?: number
+      readonly reverse?: boolean
+      readonly keysOnly?: boolean
+    },
+  ): Promise<readonly EnginePair[]>
+}
+
+export interface EnginePair {
+  readonly key: EngineKey
+  readonly value: Uint8Array
+}
+
+export interface EngineSnapshot extends EngineReader {
+  close(): Promise<void>
+}
+
+export interface Engine extends EngineReader {
+  write(batch: readonly EngineBatchOperation[]): Promise<void>
+  /** A view of everything whose `write` had resolved; taken at once. */
+  snapshot(): EngineSnapshot
+  /** Approximate bytes on disk of a span, for reports. */
+  approximateBytes(span: EngineSpan): Promise<number>
+  close(): Promise<void>
+}

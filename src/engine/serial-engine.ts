@@ -1,0 +1,25 @@
+// An engine whose writes queue up: the port allows one at a time, and flushes, installs and spools come from different
+// places. The queue is bounded by its callers, each of which waits for its own write.
+
+import type { Engine, EngineBatchOperation } from './engine.ts'
+
+export function createSerialEngine(engine: Engine): Engine {
+  let last: Promise<void> = Promise.resolve()
+  const write = (batch: readonly EngineBatchOperation[]): Promise<void> => {
+    // After a failed write nothing more is written: the state of the disk is unknown.
+    last = last.then(() => engine.write(batch))
+    last.catch(() => {})
+    return last
+  }
+  return {
+    get: key => engine.get(key),
+    read: (span, options) => engine.read(span, options),
+    snapshot: () => engine.snapshot(),
+    approximateBytes: span => engine.approximateBytes(span),
+    write,
+    async close() {
+      await last.catch(() => {})
+      await engine.close()
+    },
+  }
+}

@@ -1,0 +1,50 @@
+// Installs an exported range: clears what is there, writes what comes, and has the store begin from it. A crash in the
+// middle leaves part of both; the caller marks the install beforehand and begins again from the start.
+
+import type { RangeId } from '../base/ids.ts'
+import type { Engine, EngineBatchOperation } from '../engine/engine.ts'
+import { prefixSpan, runBoundsPrefix, runPrefix } from './engine-keys.ts'
+import { encodeRunBounds } from './history-run.ts'
+import { decodeStoredRun, rangeSpans } from './range-export.ts'
+import { RangeStreamReader } from './range-stream.ts'
+import type { VersionStore } from './version-store.ts'
+
+const sliceOperations = 1_000
+const sliceBytes = 1024 * 1024
+
+export function importRange(
+  engine: Engine,
+  versions: VersionStore,
+  rangeId: RangeId,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  return versions.install(async write => {
+    for (const span of [...rangeSpans(rangeId), prefixSpan(runBoundsPrefix)]) {
+      for (;;) {
+        const pairs = await engine.read(span, { limit: sliceOperations, keysOnly: true })
+        if (pairs.length === 0) break
+        await write(pairs.map(({ key }) => ({ key, value: undefined })))
+      }
+    }
+    const stream = new RangeStreamReader()
+    let operations: EngineBatchOperation[] = []
+    let bytes = 0
+    for await (const chunk of chunks) {
+      for (const pair of stream.push(chunk)) {
+        operations.push(pair)
+        bytes += pair.value.length
+        if (pair.key.startsWith(runPrefix)) operations.push(boundsOperation(pair.key, pair.value))
+        if (operations.length < sliceOperations && bytes < sliceBytes) continue
+        await write(operations)
+        operations = []
+        bytes = 0
+      }
+    }
+    stream.end()
+    await write(operations)
+  })
+}
+
+function boundsOperation(key: string, value: Uint8Array): EngineBatchOperation {
+  return { key: runBoundsPrefix + key.slice(runPrefix.length), value: encodeRunBounds(decodeStoredRun(key, value)) }
+}

@@ -1,0 +1,144 @@
+// Which runs of history are in the engine: per source, their bounds in order. And a small cache of decoded ones, for
+// readers that follow a chain. A run is immutable once written, so readers need no snapshot of it.
+
+import { assert } from '../base/assert.ts'
+import type { Index } from '../base/ids.ts'
+import type { EngineReader } from '../engine/engine.ts'
+import { type Timestamp, timestampZero } from '../time/timestamp.ts'
+import { DamageError } from './damage.ts'
+import { decodeRunId, encodeRunId, prefixSpan, runBoundsPrefix, runPrefix, type Source } from './engine-keys.ts'
+import { type DecodedRun, decodeRun, decodeRunBounds, type RunBounds } from './history-run.ts'
+import type { Version } from './version.ts'
+
+const decodedBytesMax = 8 * 1024 * 1024
+const loadPairs = 1_000
+
+interface SourceRuns {
+  readonly source: Source
+  readonly runs: RunBounds[]
+}
+
+export class RunIndex {
+  readonly #engine: EngineReader
+  readonly #sources = new Map<string, SourceRuns>()
+  /** Oldest use first. */
+  readonly #decoded = new Map<string, DecodedRun>()
+  #decodedBytes = 0
+  /** No run in the engine holds a later stamp. */
+  newestStamp: Timestamp = timestampZero
+
+  constructor(engine: EngineReader) {
+    this.#engine = engine
+  }
+
+  /** Reads all bounds; throws DamageError. */
+  async load(): Promise<void> {
+    this.clear()
+    const span = prefixSpan(runBoundsPrefix)
+    for (let start = span.start; ; ) {
+      const pairs = await this.#engine.read({ start, end: span.end }, { limit: loadPairs })
+      for (const { key, value } of pairs) {
+        const { firstIndex, ...source } = decodeRunId(key.slice(runBoundsPrefix.length))
+        const bounds = decodeRunBounds(firstIndex, value)
+        if (bounds === undefined) throw new DamageError(key, 'its checksum does not hold')
+        this.add(source, bounds)
+      }
+      const last = pairs.at(-1)
+      if (last === undefined) return
+      start = `${last.key}\0`
+    }
+  }
+
+  clear(): void {
+    this.#sources.clear()
+    this.#decoded.clear()
+    this.#decodedBytes = 0
+    this.newestStamp = timestampZero
+  }
+
+  add(source: Source, bounds: RunBounds): void {
+    const id = sourceId(source)
+    let known = this.#sources.get(id)
+    if (known === undefined) this.#sources.set(id, (known = { source, runs: [] }))
+    const last = known.runs.at(-1)
+    assert(last === undefined || last.lastIndex < bounds.firstIndex, 'runs of one source follow each other')
+    known.runs.push(bounds)
+    if (bounds.lastStamp > this.newestStamp) this.newestStamp = bounds.lastStamp
+  }
+
+  /** The last index of `source` in any run, 0 when it has none. */
+  lastIndex(source: Source): number {
+    return this.#sources.get(sourceId(source))?.runs.at(-1)?.lastIndex ?? 0
+  }
+
+  /** What `version` replaced; null: nothing, or what was there has been collected. Throws DamageError. */
+  previous(version: Version): Version | null {
+    const bounds = this.#find(version.source, version.index)
+    if (bounds === undefined) return null
+    const id = encodeRunId(version.source, bounds.firstIndex)
+    const effects = this.#read(id, bounds).effects.get(version.row)
+    const effect = effects?.find(one => one.index === version.index && one.timestamp === version.timestamp)
+    if (effect === undefined) throw new DamageError(runPrefix + id, 'an effect of its run is missing')
+    return effect.previous
+  }
+
+  /** Forgets the runs that end below `threshold` and returns their ids: their records may go once this has returned. */
+  dropBelow(threshold: Timestamp, limit: number): readonly string[] {
+    const dropped: string[] = []
+    for (const [id, { source, runs }] of this.#sources) {
+      let kept = 0
+      for (const bounds of runs) {
+        if (bounds.lastStamp >= threshold || dropped.length >= limit) runs[kept++] = bounds
+        else dropped.push(encodeRunId(source, bounds.firstIndex))
+      }
+      runs.length = kept
+      if (kept === 0) this.#sources.delete(id)
+    }
+    for (const id of dropped) this.#forget(id)
+    return dropped
+  }
+
+  #find(source: Source, index: Index): RunBounds | undefined {
+    const runs = this.#sources.get(sourceId(source))?.runs
+    if (runs === undefined) return undefined
+    let low = 0
+    let high = runs.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((runs[middle]?.firstIndex ?? 0) <= index) low = middle + 1
+      else high = middle
+    }
+    const bounds = runs[low - 1]
+    return bounds !== undefined && index <= bounds.lastIndex ? bounds : undefined
+  }
+
+  #read(id: string, bounds: RunBounds): DecodedRun {
+    const cached = this.#decoded.get(id)
+    if (cached !== undefined) {
+      this.#decoded.delete(id)
+      this.#decoded.set(id, cached)
+      return cached
+    }
+    const key = runPrefix + id
+    const stored = this.#engine.get(key)
+    if (stored === undefined) throw new DamageError(key, 'the record is missing')
+    const run = decodeRun(id, bounds.firstIndex, stored)
+    if (run === undefined) throw new DamageError(key, 'its checksum does not hold')
+    this.#decoded.set(id, run)
+    this.#decodedBytes += run.bytes
+    for (const oldest of this.#decoded.keys()) {
+      if (this.#decodedBytes <= decodedBytesMax || oldest === id) break
+      this.#forget(oldest)
+    }
+    return run
+  }
+
+  #forget(id: string): void {
+    this.#decodedBytes -= this.#decoded.get(id)?.bytes ?? 0
+    this.#decoded.delete(id)
+  }
+}
+
+function sourceId(source: Source): string {
+  return `${source.rangeId}/${source.replicaId}`
+}

@@ -1,0 +1,473 @@
+// All versions of all keys of a node (DESIGN.md 7): the latest in the engine, history in runs in the order of time, and
+// a write buffer before both, which every read looks through. It knows no range, no log and no clock; callers apply
+// entries in order, refuse instants below the collection threshold, and stop at a failed flush.
+//
+// Invariants: a row is stored under 'd' or under 't', never both; what the buffer holds is newer than what the frozen
+// buffer holds, and that is newer than the engine's; timestamps of one key never descend.
+
+import { assert } from '../base/assert.ts'
+import { KvError } from '../base/errors.ts'
+import type { Index, Keyspace, RangeId } from '../base/ids.ts'
+import type { Engine, EngineBatchOperation, EngineKey } from '../engine/engine.ts'
+import { type Timestamp, timestampMax, timestampZero } from '../time/timestamp.ts'
+import { BatchWriter } from './batch-writer.ts'
+import { collectBelow } from './collection.ts'
+import { DamageError } from './damage.ts'
+import {
+  decodeRow,
+  encodeRow,
+  encodeRunId,
+  latestPrefix,
+  localKey,
+  localPrefix,
+  lockPrefix,
+  markerPrefix,
+  prefixSpan,
+  rowSpan,
+  runBoundsPrefix,
+  runPrefix,
+  type Source,
+  tombstonePrefix,
+} from './engine-keys.ts'
+import { encodeRun, encodeRunBounds } from './history-run.ts'
+import { decodeStored, type KeyRecord, toRecord } from './key-record.ts'
+import { checkMarkers, firstMarker, firstMarkerOperations } from './marker.ts'
+import { ReadView } from './read-view.ts'
+import { RunIndex } from './run-index.ts'
+import { createVersion, type Stored, type Version, valueBytes } from './version.ts'
+import { VersionCache } from './version-cache.ts'
+import { WriteBuffer } from './write-buffer.ts'
+
+export type { Source } from './engine-keys.ts'
+export type { KeyRecord } from './key-record.ts'
+
+export interface Effect {
+  /** Over what all replicas agree on: key, timestamp, created, version, flags, value. Feeds the running state hash. */
+  readonly crc: number
+  readonly version: number
+  readonly wasAlive: boolean
+  /** Of living keys and values. */
+  readonly bytesDelta: number
+}
+
+export type OpenResult =
+  | {
+      readonly kind: 'opened'
+      readonly store: VersionStore
+      readonly recordedFlush: number
+    }
+  | { readonly kind: 'damaged'; readonly message: string }
+
+export interface VersionStoreOptions {
+  /** Lets everything else run for a moment; asked between slices of long work. */
+  readonly yieldNow: () => Promise<void>
+  readonly cacheBytesMax?: number
+}
+
+export interface ScanRequest {
+  readonly keyspace: Keyspace
+  readonly start: Uint8Array
+  /** Exclusive; empty is the end of the keyspace. */
+  readonly end: Uint8Array
+  readonly at: Timestamp
+  readonly limit: number
+  readonly bytesMax: number
+  readonly reverse: boolean
+  readonly keysOnly: boolean
+}
+
+export interface ScanPage {
+  readonly items: readonly KeyRecord[]
+  /** Where to go on: the next start, or the next end when reverse. undefined: nothing is left. */
+  readonly resume: Uint8Array | undefined
+}
+
+type BatchWrite = (operations: readonly EngineBatchOperation[]) => Promise<void>
+
+const cacheBytesDefault = 64 * 1024 * 1024
+/** 20,000 operations at once block the event loop (DESIGN.md 7). */
+const sliceOperations = 2_000
+/** A step along a chain may read and decode a whole run. */
+const sliceSteps = 32
+const noValue = new Uint8Array(0)
+
+export class VersionStore {
+  readonly #engine: Engine
+  readonly #yieldNow: () => Promise<void>
+  readonly #cache: VersionCache
+  readonly #runs: RunIndex
+  readonly #writer: BatchWriter
+  readonly #lastStored = (source: Source): number =>
+    Math.max(this.#frozen?.lastIndex(source) ?? 0, this.#runs.lastIndex(source))
+  #live = new WriteBuffer()
+  /** On its way into the engine, and read through until it is there. */
+  #frozen: WriteBuffer | undefined
+  #newestStamp: Timestamp = timestampZero
+  /** Odd while stored state is being replaced. */
+  #installs = 0
+
+  private constructor(engine: Engine, options: VersionStoreOptions, writer: BatchWriter) {
+    this.#engine = engine
+    this.#yieldNow = options.yieldNow
+    this.#cache = new VersionCache(options.cacheBytesMax ?? cacheBytesDefault)
+    this.#runs = new RunIndex(engine)
+    this.#writer = writer
+  }
+
+  static async open(engine: Engine, options: VersionStoreOptions): Promise<OpenResult> {
+    const state = checkMarkers(await engine.read(prefixSpan(markerPrefix), { limit: 16 }))
+    if (state.kind === 'damaged') return state
+    if (state.kind === 'none') {
+      for (const prefix of [latestPrefix, tombstonePrefix, runPrefix, lockPrefix, localPrefix]) {
+        const found = await engine.read(prefixSpan(prefix), {
+          limit: 1,
+          keysOnly: true,
+        })
+        if (found.length > 0)
+          return {
+            kind: 'damaged',
+            message: 'the state engine holds data, but lost its markers',
+          }
+      }
+      await engine.write(firstMarkerOperations())
+    }
+    const { number, recordedFlush } = state.kind === 'whole' ? state : { number: firstMarker, recordedFlush: 0 }
+    const store = new VersionStore(engine, options, new BatchWriter(engine, number, recordedFlush))
+    try {
+      await store.#loadRuns()
+    } catch (error) {
+      if (error instanceof DamageError) return { kind: 'damaged', message: error.message }
+      throw error
+    }
+    return { kind: 'opened', store, recordedFlush }
+  }
+
+  get dirtyBytes(): number {
+    return this.#live.bytes
+  }
+
+  get isDirty(): boolean {
+    return this.#live.rows.size > 0
+  }
+
+  /** The living latest version. Throws DamageError. */
+  get(keyspace: Keyspace, key: Uint8Array): KeyRecord | undefined {
+    const latest = this.#latest(encodeRow(keyspace, key))
+    return latest === undefined || latest.deleted ? undefined : toRecord(latest)
+  }
+
+  /** What lived at the instant. Throws DamageError. */
+  async getAt(keyspace: Keyspace, key: Uint8Array, at: Timestamp): Promise<KeyRecord | undefined> {
+    const installs = this.#installs
+    const visible = await this.#visible(this.#latest(encodeRow(keyspace, key)), at)
+    this.#checkInstalls(installs)
+    return visible === undefined || visible.deleted ? undefined : toRecord(visible)
+  }
+
+  /** Newest first, deletions included, as far back as history was kept. */
+  async history(
+    keyspace: Keyspace,
+    key: Uint8Array,
+    options: { readonly before: Timestamp; readonly limit: number },
+  ): Promise<readonly KeyRecord[]> {
+    const installs = this.#installs
+    const found: KeyRecord[] = []
+    let version: Version | null | undefined = this.#latest(encodeRow(keyspace, key))
+    for (let steps = 1; version && found.length < options.limit; steps++) {
+      if (version.timestamp < options.before) found.push(toRecord(version))
+      if (steps % sliceSteps === 0) await this.#yieldNow()
+      version = this.#previous(version)
+    }
+    this.#checkInstalls(installs)
+    return found
+  }
+
+  async scan(request: ScanRequest): Promise<ScanPage> {
+    const { at, limit, bytesMax, reverse, keysOnly } = request
+    const installs = this.#installs
+    const view = this.#view(request)
+    const items: KeyRecord[] = []
+    let bytes = 0
+    try {
+      for (let steps = 1; ; steps++) {
+        if (view.needsFill) await view.fill()
+        else if (steps % sliceOperations === 0) await this.#yieldNow()
+        const latest = view.next()
+        this.#checkInstalls(installs)
+        if (latest === undefined) return { items, resume: undefined }
+        const visible = latest.timestamp <= at ? latest : await this.#visible(latest, at)
+        if (visible === undefined || visible.deleted) continue
+        if (items.length >= limit || (bytes >= bytesMax && items.length > 0)) {
+          // Decided by living keys alone: what replicas have collected or flushed must not show.
+          const resume = reverse ? items.at(-1)?.key : undefined
+          return { items, resume: resume ?? decodeRow(visible.row) }
+        }
+        const record = toRecord(visible)
+        items.push(keysOnly ? { ...record, value: noValue } : record)
+        bytes += record.key.length + (keysOnly ? 0 : record.value.length)
+      }
+    } finally {
+      await view.close()
+    }
+  }
+
+  /** Living keys of the present, for commands that remove a span. */
+  async rangeKeys(
+    keyspace: Keyspace,
+    start: Uint8Array,
+    end: Uint8Array,
+    limit: number,
+    bytesMax: number,
+  ): Promise<{
+    readonly keys: readonly Uint8Array[]
+    readonly resume: Uint8Array | undefined
+  }> {
+    const page = await this.scan({
+      keyspace,
+      start,
+      end,
+      at: timestampMax,
+      limit,
+      bytesMax,
+      reverse: false,
+      keysOnly: false,
+    })
+    return { keys: page.items.map(item => item.key), resume: page.resume }
+  }
+
+  put(
+    source: Source,
+    index: Index,
+    keyspace: Keyspace,
+    key: Uint8Array,
+    value: Uint8Array,
+    timestamp: Timestamp,
+  ): Effect {
+    const row = encodeRow(keyspace, key)
+    const latest = this.#latest(row)
+    const alive = latest !== undefined && !latest.deleted ? latest : undefined
+    const created = alive?.created ?? timestamp
+    const version = (alive?.version ?? 0) + 1
+    const put = this.#push(row, key, source, index, timestamp, created, version, false, value, latest)
+    const bytesBefore = alive === undefined ? 0 : key.length + valueBytes(alive)
+    return {
+      crc: put.crc,
+      version,
+      wasAlive: alive !== undefined,
+      bytesDelta: key.length + value.length - bytesBefore,
+    }
+  }
+
+  /** undefined: the key did not live, and nothing was written. */
+  delete(source: Source, index: Index, keyspace: Keyspace, key: Uint8Array, timestamp: Timestamp): Effect | undefined {
+    const row = encodeRow(keyspace, key)
+    const latest = this.#latest(row)
+    if (latest === undefined || latest.deleted) return undefined
+    const put = this.#push(row, key, source, index, timestamp, timestamp, 0, true, noValue, latest)
+    return {
+      crc: put.crc,
+      version: 0,
+      wasAlive: true,
+      bytesDelta: -(key.length + valueBytes(latest)),
+    }
+  }
+
+  /**
+   * One synced batch with everything applied so far. `extra` is asked in the tick in which the buffer is frozen, which
+   * must lie between two entries. A failure is for ever.
+   */
+  flush(
+    recordedLogFlush: number,
+    extra: () => readonly EngineBatchOperation[],
+    betweenEntries: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    return this.#writer.exclusive(async () => {
+      await betweenEntries()
+      const frozen = this.#live
+      frozen.freeze()
+      this.#live = new WriteBuffer()
+      this.#frozen = frozen
+      const operations: EngineBatchOperation[] = [...extra()]
+      this.#writer.recordedFlush = recordedLogFlush
+      await this.#gather(frozen, operations)
+      await this.#writer.write(operations)
+      await this.#settle(frozen)
+    })
+  }
+
+  /** Removes history and tombstones that no instant at or past `threshold` needs; returns how many records. */
+  collect(threshold: Timestamp): Promise<number> {
+    const context = { engine: this.#engine, runs: this.#runs, cache: this.#cache, writer: this.#writer }
+    return collectBelow({ ...context, yieldNow: this.#yieldNow }, threshold)
+  }
+
+  /** A range-local record as last flushed. */
+  readLocal(rangeId: RangeId, name: string): Uint8Array | undefined {
+    return this.#engine.get(localKey(rangeId, name))
+  }
+
+  localKey(rangeId: RangeId, name: string): EngineKey {
+    return localKey(rangeId, name)
+  }
+
+  async listLocal(
+    rangeId: RangeId,
+    prefix: string,
+  ): Promise<readonly { readonly name: string; readonly value: Uint8Array }[]> {
+    const nameOffset = localKey(rangeId, '').length
+    const span = prefixSpan(localKey(rangeId, prefix))
+    const pairs = await this.#engine.read(span, {
+      limit: Number.MAX_SAFE_INTEGER,
+    })
+    return pairs.map(({ key, value }) => ({
+      name: key.slice(nameOffset),
+      value,
+    }))
+  }
+
+  /**
+   * Replaces stored state: drops buffer and caches, lets `work` write, and reads anew what history there is. The caller
+   * keeps entries away until it resolves; reads are refused, those under way included.
+   */
+  install(work: (write: BatchWrite) => Promise<void>): Promise<void> {
+    return this.#writer.exclusive(async () => {
+      // Stays odd, and reads refused, when `work` fails: what is stored then is half of each.
+      if (this.#installs % 2 === 0) this.#installs++
+      this.#live = new WriteBuffer()
+      this.#cache.clear()
+      this.#runs.clear()
+      await work(operations => this.#writer.write(operations))
+      await this.#loadRuns()
+      this.#installs++
+    })
+  }
+
+  async #loadRuns(): Promise<void> {
+    await this.#runs.load()
+    this.#newestStamp = this.#runs.newestStamp
+  }
+
+  #push(
+    row: string,
+    keyBytes: Uint8Array,
+    source: Source,
+    index: Index,
+    timestamp: Timestamp,
+    created: Timestamp,
+    version: number,
+    deleted: boolean,
+    value: Uint8Array,
+    latest: Version | undefined,
+  ): Version {
+    assert(latest === undefined || timestamp >= latest.timestamp, 'timestamps of one key never descend')
+    // Two writes of one key at one instant, in one entry: the first is never visible, and a chain has one way back.
+    const replaces = latest !== undefined && latest.timestamp === timestamp && latest.index === index
+    const previous = replaces ? latest.previous : (latest ?? null)
+    // What the engine will hold for the row when the live buffer goes in.
+    let stored: Stored = 'nothing'
+    if (latest !== undefined) {
+      if (latest === this.#live.rows.get(row)) stored = latest.stored
+      else stored = latest.deleted ? 'tombstone' : 'latest'
+    }
+    const pushed = createVersion({
+      row,
+      keyBytes,
+      source,
+      index,
+      timestamp,
+      created,
+      version,
+      deleted,
+      value,
+      previous,
+      stored,
+    })
+    this.#live.push(pushed, this.#lastStored)
+    if (timestamp > this.#newestStamp) this.#newestStamp = timestamp
+    return pushed
+  }
+
+  #latest(row: string): Version | undefined {
+    if (this.#installs % 2 === 1) this.#checkInstalls(this.#installs)
+    return this.#live.rows.get(row) ?? this.#frozen?.rows.get(row) ?? this.#cache.get(row) ?? this.#readLatest(row)
+  }
+
+  #readLatest(row: string): Version | undefined {
+    for (const prefix of [latestPrefix, tombstonePrefix]) {
+      const key = prefix + row
+      const value = this.#engine.get(key)
+      if (value === undefined) continue
+      const version = decodeStored(key, value)
+      this.#cache.set(version)
+      return version
+    }
+    return undefined
+  }
+
+  #previous(version: Version): Version | null {
+    return version.previous === undefined ? this.#runs.previous(version) : version.previous
+  }
+
+  async #visible(latest: Version | undefined, at: Timestamp): Promise<Version | undefined> {
+    let version: Version | null | undefined = latest
+    for (let steps = 1; version && version.timestamp > at; steps++) {
+      if (steps % sliceSteps === 0) await this.#yieldNow()
+      version = this.#previous(version)
+    }
+    return version ?? undefined
+  }
+
+  #view({ keyspace, start, end, at, limit, reverse }: ScanRequest): ReadView {
+    const buffers = this.#frozen === undefined ? [this.#live] : [this.#live, this.#frozen]
+    const span = rowSpan(keyspace, start, end)
+    const withTombstones = at < this.#newestStamp
+    return new ReadView(this.#engine, buffers, { span, reverse, withTombstones, rowsHint: limit + 1 })
+  }
+
+  #checkInstalls(before: number): void {
+    if (before !== this.#installs || before % 2 === 1)
+      throw new KvError('unavailable', 'the state was replaced by a snapshot while it was read')
+  }
+
+  async #gather(frozen: WriteBuffer, operations: EngineBatchOperation[]): Promise<void> {
+    let sliceEnd = operations.length + sliceOperations
+    for (const version of frozen.rows.values()) {
+      const own = version.deleted ? tombstonePrefix : latestPrefix
+      const other = version.deleted ? latestPrefix : tombstonePrefix
+      operations.push({ key: own + version.row, value: version.record })
+      const isOtherStored = version.stored === (version.deleted ? 'latest' : 'tombstone')
+      if (isOtherStored) operations.push({ key: other + version.row, value: undefined })
+      if (operations.length < sliceEnd) continue
+      sliceEnd += sliceOperations
+      await this.#yieldNow()
+    }
+    for (const run of frozen.runs) {
+      const id = encodeRunId(run.source, run.firstIndex)
+      operations.push(
+        { key: runPrefix + id, value: encodeRun(run) },
+        { key: runBoundsPrefix + id, value: encodeRunBounds(run) },
+      )
+      await this.#yieldNow()
+    }
+  }
+
+  /** The frozen buffer is in the engine: its runs are found there from now on, its rows in the cache. */
+  async #settle(frozen: WriteBuffer): Promise<void> {
+    for (const { source, firstIndex, lastIndex, lastStamp } of frozen.runs) {
+      this.#runs.add(source, { firstIndex, lastIndex, lastStamp })
+    }
+    let count = 0
+    for (const run of frozen.runs) {
+      // Cut, or every version would keep all before it in memory.
+      for (const effect of run.effects) effect.previous = undefined
+      if ((count += run.effects.length) < sliceOperations) continue
+      count = 0
+      await this.#yieldNow()
+    }
+    for (const version of frozen.rows.values()) {
+      this.#cache.set(version)
+      if (++count % sliceOperations === 0) await this.#yieldNow()
+    }
+    this.#frozen = undefined
+  }
+}

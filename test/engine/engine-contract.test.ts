@@ -1,0 +1,154 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { isKvError } from '../../src/base/errors.ts'
+import type { Engine, EngineBatchOperation } from '../../src/engine/engine.ts'
+import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
+import { createSerialEngine } from '../../src/engine/serial-engine.ts'
+import { createMemoryEngine } from '../support/memory-engine.ts'
+
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'quorate-engine-'))
+  closers.push(() => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+async function openLevel(): Promise<Engine> {
+  const engine = await openLevelEngine(join(await temporaryDirectory(), 'state'))
+  closers.push(() => engine.close())
+  return engine
+}
+
+const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1')
+const puts = (...keys: string[]): EngineBatchOperation[] => keys.map(key => ({ key, value: bytes(`value of ${key}`) }))
+const keysOf = (pairs: readonly { key: string }[]): string[] => pairs.map(pair => pair.key)
+const everything = { start: '', end: '\xff\xff\xff' }
+
+describe.each([
+  { name: 'LevelDB', open: openLevel },
+  { name: 'memory', open: async () => createMemoryEngine() as Engine },
+  { name: 'serial over memory', open: async () => createSerialEngine(createMemoryEngine()) },
+])('the engine port over $name', ({ open }) => {
+  test('gives back what was written, and nothing for a key that was deleted or never there', async () => {
+    const engine = await open()
+    await engine.write(puts('a', 'b'))
+    await engine.write([
+      { key: 'a', value: undefined },
+      { key: 'c', value: new Uint8Array(0) },
+    ])
+    expect(engine.get('a')).toBeUndefined()
+    expect(engine.get('never')).toBeUndefined()
+    expect(Buffer.from(engine.get('b') ?? []).toString()).toBe('value of b')
+    expect(engine.get('c')?.length).toBe(0)
+  })
+
+  test('orders keys by their bytes, high bytes and zeros included', async () => {
+    const engine = await open()
+    const keys = ['', '\0', '\0\0', 'a', 'a\0', 'ab', '\x7f', '\x80', '\xc3\xa9', '\xe9', '\xff', '\xff\xff'].map(
+      key => `d${key}`,
+    )
+    await engine.write(puts(...keys.toReversed()))
+    expect(keysOf(await engine.read(everything, { limit: 100 }))).toEqual(keys)
+    expect(keysOf(await engine.read(everything, { limit: 100, reverse: true }))).toEqual(keys.toReversed())
+  })
+
+  test('reads a span from its start or its end, up to a limit, with the end left out', async () => {
+    const engine = await open()
+    await engine.write(puts('a', 'b', 'c', 'd', 'e'))
+    const span = { start: 'b', end: 'e' }
+    expect(keysOf(await engine.read(span, { limit: 2 }))).toEqual(['b', 'c'])
+    expect(keysOf(await engine.read(span, { limit: 2, reverse: true }))).toEqual(['d', 'c'])
+    expect(await engine.read({ start: 'c', end: 'c' }, { limit: 2 })).toEqual([])
+    expect(await engine.read({ start: 'x', end: 'z' }, { limit: 2 })).toEqual([])
+  })
+
+  test('reads at least one pair and not much more than the bytes asked for', async () => {
+    const engine = await open()
+    const value = new Uint8Array(10_000)
+    await engine.write(
+      Array.from({ length: 20 }, (_, number) => ({ key: `k${String(number).padStart(2, '0')}`, value })),
+    )
+    expect(await engine.read(everything, { limit: 20, bytesMax: 1 })).toHaveLength(1)
+    const some = await engine.read(everything, { limit: 20, bytesMax: 50_000 })
+    expect(some.length).toBeGreaterThan(3)
+    expect(some.length).toBeLessThan(8)
+    expect(await engine.read(everything, { limit: 20 })).toHaveLength(20)
+  })
+
+  test('leaves values out where only keys are asked for', async () => {
+    const engine = await open()
+    await engine.write(puts('a', 'b'))
+    const pairs = await engine.read(everything, { limit: 10, keysOnly: true })
+    expect(pairs.map(pair => [pair.key, pair.value.length])).toEqual([
+      ['a', 0],
+      ['b', 0],
+    ])
+  })
+
+  test('a snapshot keeps seeing what was written before it, and nothing after', async () => {
+    const engine = await open()
+    await engine.write(puts('a', 'b'))
+    const snapshot = engine.snapshot()
+    await engine.write([...puts('c'), { key: 'a', value: undefined }, { key: 'b', value: bytes('new') }])
+    expect(keysOf(await snapshot.read(everything, { limit: 10 }))).toEqual(['a', 'b'])
+    expect(Buffer.from(snapshot.get('b') ?? []).toString()).toBe('value of b')
+    expect(snapshot.get('c')).toBeUndefined()
+    await snapshot.close()
+    expect(keysOf(await engine.read(everything, { limit: 10 }))).toEqual(['b', 'c'])
+  })
+
+  test('the last operation on a key of one batch counts', async () => {
+    const engine = await open()
+    await engine.write([...puts('a'), { key: 'a', value: undefined }, ...puts('b'), { key: 'b', value: bytes('last') }])
+    expect(engine.get('a')).toBeUndefined()
+    expect(Buffer.from(engine.get('b') ?? []).toString()).toBe('last')
+  })
+
+  test('estimates the bytes of a span', async () => {
+    const engine = await open()
+    await engine.write(puts('a', 'b'))
+    expect(await engine.approximateBytes({ start: 'x', end: 'z' })).toBe(0)
+    expect(await engine.approximateBytes(everything)).toBeGreaterThanOrEqual(0)
+  })
+})
+
+test('what LevelDB acknowledged is there after it was closed and opened again', async () => {
+  const directory = join(await temporaryDirectory(), 'state')
+  const first = await openLevelEngine(directory)
+  await first.write(puts('a'))
+  await first.close()
+  const second = await openLevelEngine(directory)
+  closers.push(() => second.close())
+  expect(Buffer.from(second.get('a') ?? []).toString()).toBe('value of a')
+})
+
+test('a directory that another owner has open is refused, with the remedy', async () => {
+  const directory = join(await temporaryDirectory(), 'state')
+  const engine = await openLevelEngine(directory)
+  closers.push(() => engine.close())
+  const refusal = await openLevelEngine(directory).catch((error: unknown) => error)
+  expect(isKvError(refusal, 'data-directory') && refusal.details.reason).toBe('locked')
+  expect(String(refusal)).toMatch(/another process .* Stop that node/)
+})
+
+test('a damaged database is refused as such', async () => {
+  const directory = join(await temporaryDirectory(), 'state')
+  await (await openLevelEngine(directory)).close()
+  await writeFile(join(directory, 'CURRENT'), 'no such manifest\n')
+  const refusal = await openLevelEngine(directory).catch((error: unknown) => error)
+  expect(isKvError(refusal, 'data-directory') && refusal.details.reason).toBe('damaged')
+  expect(String(refusal)).toMatch(/damaged .* rebuilt from its peers/)
+})
+
+test('a file in the place of the directory is no database', async () => {
+  const path = join(await temporaryDirectory(), 'state')
+  await writeFile(path, 'a file')
+  const refusal = await openLevelEngine(path).catch((error: unknown) => error)
+  expect(isKvError(refusal, 'data-directory') && refusal.details.reason).toBe('not-a-database')
+})

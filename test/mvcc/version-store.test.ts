@@ -1,0 +1,391 @@
+import { describe, expect, test } from 'vitest'
+import type { Index, RangeId, ReplicaId } from '../../src/base/ids.ts'
+import { systemKeyspace, userKeyspace } from '../../src/base/ids.ts'
+import { DamageError } from '../../src/mvcc/damage.ts'
+import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
+import type { Timestamp } from '../../src/time/timestamp.ts'
+import { createMemoryEngine, type MemoryEngine } from '../support/memory-engine.ts'
+
+const source: Source = { rangeId: 1 as RangeId, replicaId: 1 as ReplicaId }
+const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
+const text = (value: Uint8Array | undefined): string | undefined => value && Buffer.from(value).toString('latin1')
+const nothingExtra = () => []
+
+async function open(engine: MemoryEngine, cacheBytesMax = 1_000_000): Promise<VersionStore> {
+  const opened = await VersionStore.open(engine, { yieldNow: async () => {}, cacheBytesMax })
+  if (opened.kind !== 'opened') throw new Error(opened.message)
+  return opened.store
+}
+
+function put(store: VersionStore, index: number, key: string, value: string, timestamp = index * 10, from = source) {
+  return store.put(from, index as Index, userKeyspace, bytes(key), bytes(value), timestamp as Timestamp)
+}
+
+function remove(store: VersionStore, index: number, key: string, timestamp = index * 10) {
+  return store.delete(source, index as Index, userKeyspace, bytes(key), timestamp as Timestamp)
+}
+
+const countKeys = (engine: MemoryEngine, prefix: string): number =>
+  [...engine.pairs().keys()].filter(key => key.startsWith(prefix)).length
+
+describe('effects', () => {
+  test('count versions since the key came to life, and the bytes of what lives', async () => {
+    const store = await open(createMemoryEngine())
+    expect(put(store, 1, 'key', 'four')).toMatchObject({ version: 1, wasAlive: false, bytesDelta: 7 })
+    expect(put(store, 2, 'key', 'sixsix')).toMatchObject({ version: 2, wasAlive: true, bytesDelta: 2 })
+    expect(remove(store, 3, 'key')).toMatchObject({ version: 0, wasAlive: true, bytesDelta: -9 })
+    expect(remove(store, 4, 'key')).toBeUndefined()
+    expect(put(store, 5, 'key', '')).toMatchObject({ version: 1, wasAlive: false, bytesDelta: 3 })
+    expect(store.get(userKeyspace, bytes('key'))).toMatchObject({ created: 50, timestamp: 50, version: 1 })
+  })
+
+  test('have a checksum that does not depend on the replica, and does on everything replicas agree on', async () => {
+    const crcOf = async (key: string, value: string, timestamp: number, replicaId = 1): Promise<number> => {
+      const store = await open(createMemoryEngine())
+      return put(store, 1, key, value, timestamp, { rangeId: 1 as RangeId, replicaId: replicaId as ReplicaId }).crc
+    }
+    const crc = await crcOf('key', 'value', 10)
+    expect(await crcOf('key', 'value', 10, 7)).toBe(crc)
+    expect(
+      new Set([crc, await crcOf('kez', 'value', 10), await crcOf('key', 'valuf', 10), await crcOf('key', 'value', 11)])
+        .size,
+    ).toBe(4)
+  })
+
+  test('of two writes of one key at one instant in one entry, only the last was ever there', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    put(store, 1, 'key', 'old', 10)
+    await store.flush(1, nothingExtra)
+    put(store, 2, 'key', 'hidden', 20)
+    put(store, 2, 'key', 'shown', 20)
+    const valuesOf = async (reader: VersionStore) => {
+      const versions = await reader.history(userKeyspace, bytes('key'), { before: 100 as Timestamp, limit: 10 })
+      return versions.map(version => text(version.value))
+    }
+    expect(await valuesOf(store)).toEqual(['shown', 'old'])
+    await store.flush(2, nothingExtra)
+    expect(await valuesOf(await open(engine))).toEqual(['shown', 'old'])
+  })
+})
+
+describe('what reaches the engine', () => {
+  test('is one latest record for a key overwritten many times between two flushes, with every step in one run', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    for (let index = 1; index <= 50; index++) put(store, index, 'key', `value ${index}`)
+    await store.flush(1, nothingExtra)
+    expect([countKeys(engine, 'd'), countKeys(engine, 't'), countKeys(engine, 'h')]).toEqual([1, 0, 1])
+    const reopened = await open(engine)
+    const versions = await reopened.history(userKeyspace, bytes('key'), { before: 501 as Timestamp, limit: 100 })
+    expect(versions.map(version => text(version.value))).toEqual(
+      Array.from({ length: 50 }, (_, age) => `value ${50 - age}`),
+    )
+  })
+
+  test('is a latest record or a tombstone, never both', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    const steps: [() => unknown, string][] = [
+      [() => put(store, 1, 'key', 'a'), 'd'],
+      [() => remove(store, 2, 'key'), 't'],
+      [() => put(store, 3, 'key', 'b'), 'd'],
+      [() => [remove(store, 4, 'key'), put(store, 5, 'key', 'c')], 'd'],
+      [() => [put(store, 6, 'key', 'd'), remove(store, 7, 'key')], 't'],
+      [() => [put(store, 8, 'key', 'e'), remove(store, 9, 'key'), put(store, 10, 'key', 'f')], 'd'],
+    ]
+    for (const [step, prefix] of steps) {
+      step()
+      await store.flush(1, nothingExtra)
+      expect([countKeys(engine, 'd'), countKeys(engine, 't')]).toEqual(prefix === 'd' ? [1, 0] : [0, 1])
+    }
+  })
+
+  test('takes the extra operations with it, asked for in the tick of the freeze', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    put(store, 1, 'key', 'value')
+    expect([store.isDirty, store.dirtyBytes > 0]).toEqual([true, true])
+    await store.flush(9, () => {
+      expect([store.isDirty, store.dirtyBytes]).toEqual([false, 0])
+      return [{ key: store.localKey(source.rangeId, 'applied'), value: bytes('1') }]
+    })
+    expect(text(store.readLocal(source.rangeId, 'applied'))).toBe('1')
+    expect(await VersionStore.open(engine, { yieldNow: async () => {} })).toMatchObject({
+      kind: 'opened',
+      recordedFlush: 9,
+    })
+  })
+
+  test('is cut into several runs when it is much, each found again', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine, 0)
+    for (let index = 1; index <= 40; index++) put(store, index, 'key', String(index % 10).repeat(50_000))
+    await store.flush(1, nothingExtra)
+    expect(countKeys(engine, 'h')).toBeGreaterThan(3)
+    for (let index = 1; index <= 40; index++) {
+      const found = await store.getAt(userKeyspace, bytes('key'), (index * 10 + 5) as Timestamp)
+      expect([found?.version, text(found?.value)?.[0]]).toEqual([index, String(index % 10)])
+    }
+  })
+
+  test('must not be frozen in the middle of an entry', async () => {
+    const store = await open(createMemoryEngine())
+    put(store, 1, 'a', 'x')
+    await store.flush(1, nothingExtra)
+    expect(() => put(store, 1, 'b', 'x')).toThrow(/between entries/)
+  })
+
+  test('is frozen between two entries, also when one of them awaits in its middle', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    const applyEntry = async () => {
+      put(store, 1, 'a', 'x')
+      await store.rangeKeys(userKeyspace, bytes(''), bytes(''), 10, 1e9)
+      put(store, 1, 'b', 'x', 11)
+    }
+    const entry = applyEntry()
+    await store.flush(1, nothingExtra, () => entry)
+    expect([countKeys(engine, 'd'), countKeys(engine, 'h'), store.isDirty]).toEqual([2, 1, false])
+  })
+
+  test('stops at the first write that fails', async () => {
+    const engine = createMemoryEngine()
+    const failing = {
+      ...engine,
+      write: (batch: Parameters<typeof engine.write>[0]) =>
+        isBroken ? Promise.reject(new Error('disk')) : engine.write(batch),
+    }
+    let isBroken = false
+    const store = await open(failing)
+    put(store, 1, 'a', 'x')
+    isBroken = true
+    await expect(store.flush(1, nothingExtra)).rejects.toThrow('disk')
+    isBroken = false
+    await expect(store.flush(2, nothingExtra)).rejects.toThrow('disk')
+    expect(countKeys(engine, 'd')).toBe(0)
+  })
+})
+
+describe('keyspaces', () => {
+  test('are apart, and the end of one sorts after each of its keys', async () => {
+    const store = await open(createMemoryEngine())
+    put(store, 1, '\xff\xff\xff', 'user')
+    store.put(source, 2 as Index, systemKeyspace, bytes(''), bytes('system'), 20 as Timestamp)
+    const scan = (keyspace: typeof userKeyspace) =>
+      store.scan({
+        keyspace,
+        start: bytes(''),
+        end: bytes(''),
+        at: 100 as Timestamp,
+        limit: 10,
+        bytesMax: 1000,
+        reverse: false,
+        keysOnly: false,
+      })
+    expect((await scan(userKeyspace)).items.map(item => text(item.value))).toEqual(['user'])
+    expect((await scan(systemKeyspace)).items.map(item => text(item.value))).toEqual(['system'])
+    expect(store.get(userKeyspace, bytes(''))).toBeUndefined()
+  })
+})
+
+describe('scans', () => {
+  test('name where to go on by living keys alone, flushed or not', async () => {
+    const resumeOf = async (isFlushed: boolean) => {
+      const store = await open(createMemoryEngine())
+      for (const [position, key] of ['a', 'b', 'c', 'd'].entries()) put(store, position + 1, key, 'x')
+      if (isFlushed) await store.flush(1, nothingExtra)
+      remove(store, 5, 'b')
+      if (isFlushed) await store.flush(2, nothingExtra)
+      const first = await store.rangeKeys(userKeyspace, bytes('a'), bytes(''), 1, 1e6)
+      const rest = await store.rangeKeys(userKeyspace, first.resume ?? bytes(''), bytes(''), 2, 1e6)
+      return [first.keys.map(text), text(first.resume), rest.keys.map(text), rest.resume]
+    }
+    expect(await resumeOf(false)).toEqual([['a'], 'c', ['c', 'd'], undefined])
+    expect(await resumeOf(true)).toEqual(await resumeOf(false))
+  })
+
+  test('give keys without values when only keys are asked for', async () => {
+    const store = await open(createMemoryEngine())
+    put(store, 1, 'a', 'x')
+    const request = {
+      keyspace: userKeyspace,
+      start: bytes(''),
+      end: bytes(''),
+      at: 100 as Timestamp,
+      limit: 10,
+      bytesMax: 1000,
+      reverse: false,
+    }
+    const { items } = await store.scan({ ...request, keysOnly: true })
+    expect(items.map(item => [text(item.key), item.value.length, item.version])).toEqual([['a', 0, 1]])
+  })
+
+  test('do not tear: entries applied and flushed while pages are read are seen whole or not at all', async () => {
+    const store = await open(createMemoryEngine())
+    const keys = Array.from({ length: 3_000 }, (_, number) => `key ${String(number).padStart(5, '0')}`)
+    for (const key of keys) put(store, 1, key, 'first', 10)
+    await store.flush(1, nothingExtra)
+    for (const key of keys) put(store, 2, key, 'second', 20)
+    const request = {
+      keyspace: userKeyspace,
+      start: bytes(''),
+      end: bytes(''),
+      limit: 5_000,
+      bytesMax: 1e9,
+      reverse: false,
+      keysOnly: false,
+    }
+    const scans = [15, 25, 29].map(at => store.scan({ ...request, at: at as Timestamp }))
+    for (const key of keys.filter((_, number) => number % 2 === 0)) put(store, 3, key, 'third', 30)
+    for (const key of keys.filter((_, number) => number % 2 === 1)) remove(store, 4, key, 40)
+    await store.flush(2, nothingExtra)
+    const pages = await Promise.all(scans)
+    expect(pages.map(page => page.items.length)).toEqual([3_000, 3_000, 3_000])
+    expect(pages.map(page => new Set(page.items.map(item => text(item.value))))).toEqual([
+      new Set(['first']),
+      new Set(['second']),
+      new Set(['second']),
+    ])
+  })
+})
+
+describe('damage', () => {
+  test('of any byte of a stored version is noticed when it is read', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine, 0)
+    put(store, 1, 'key', 'a value')
+    await store.flush(1, nothingExtra)
+    const key = 'd\0key'
+    const stored = Uint8Array.from(engine.get(key) ?? [])
+    expect(stored.length).toBeGreaterThan(20)
+    for (let position = 0; position < stored.length; position++) {
+      for (const mask of [0x01, 0x80, 0xff]) {
+        const damaged = Uint8Array.from(stored)
+        damaged[position] = (damaged[position] ?? 0) ^ mask
+        await engine.write([{ key, value: damaged }])
+        expect(() => store.get(userKeyspace, bytes('key')), `byte ${position}`).toThrow(DamageError)
+      }
+    }
+    for (let length = 0; length < stored.length; length++) {
+      await engine.write([{ key, value: stored.subarray(0, length) }])
+      expect(() => store.get(userKeyspace, bytes('key')), `cut to ${length}`).toThrow(DamageError)
+    }
+    await engine.write([{ key, value: stored }])
+    expect(text(store.get(userKeyspace, bytes('key'))?.value)).toBe('a value')
+    // A whole record under another key is as wrong as a damaged one.
+    await engine.write([{ key: 'd\0kez', value: stored }])
+    expect(() => store.get(userKeyspace, bytes('kez'))).toThrow(DamageError)
+    const scan = {
+      keyspace: userKeyspace,
+      start: bytes(''),
+      end: bytes(''),
+      at: 100 as Timestamp,
+      limit: 10,
+      bytesMax: 1000,
+      reverse: false,
+      keysOnly: true,
+    }
+    await expect(store.scan(scan)).rejects.toThrow(DamageError)
+  })
+
+  test('of any byte of a run is noticed when an older instant is read, and so is a run that is missing', async () => {
+    const engine = createMemoryEngine()
+    const first = await open(engine)
+    put(first, 1, 'key', 'old')
+    put(first, 2, 'key', 'new')
+    await first.flush(1, nothingExtra)
+    const [key = ''] = [...engine.pairs().keys()].filter(one => one.startsWith('h'))
+    const stored = Uint8Array.from(engine.get(key) ?? [])
+    const readOld = async () => (await open(engine, 0)).getAt(userKeyspace, bytes('key'), 15 as Timestamp)
+    for (let position = 0; position < stored.length; position++) {
+      const damaged = Uint8Array.from(stored)
+      damaged[position] = (damaged[position] ?? 0) ^ 0x10
+      await engine.write([{ key, value: damaged }])
+      await expect(readOld(), `byte ${position}`).rejects.toThrow(DamageError)
+    }
+    await engine.write([{ key, value: undefined }])
+    await expect(readOld()).rejects.toThrow(/missing/)
+    await engine.write([{ key, value: stored }])
+    expect(text((await readOld())?.value)).toBe('old')
+  })
+
+  test('by a batch that the engine lost is noticed at open, while a lost end is not damage', async () => {
+    const states: [string, Uint8Array][][] = []
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    const batches: Parameters<MemoryEngine['write']>[0][] = []
+    const write = engine.write
+    engine.write = async batch => {
+      batches.push(batch)
+      await write(batch)
+      states.push([...engine.pairs()])
+    }
+    for (let index = 1; index <= 6; index++) {
+      put(store, index, 'key', String(index))
+      await store.flush(index, nothingExtra)
+    }
+    for (let end = 1; end <= batches.length; end++) {
+      const whole = await VersionStore.open(createMemoryEngine(states[end - 1]), { yieldNow: async () => {} })
+      expect(whole).toMatchObject({ kind: 'opened', recordedFlush: end })
+      for (let lost = 0; lost < end - 1; lost++) {
+        const replayed = createMemoryEngine()
+        await open(replayed)
+        for (const [number, batch] of batches.slice(0, end).entries()) if (number !== lost) await replayed.write(batch)
+        const reopened = await VersionStore.open(replayed, { yieldNow: async () => {} })
+        expect(reopened.kind, `${lost + 1} of ${end} lost`).toBe('damaged')
+      }
+    }
+  })
+
+  test('by markers that are gone from an engine with data is noticed at open', async () => {
+    const engine = createMemoryEngine([['d\0key', bytes('anything')]])
+    expect(await VersionStore.open(engine, { yieldNow: async () => {} })).toMatchObject({ kind: 'damaged' })
+  })
+})
+
+describe('collection', () => {
+  test('drops runs and tombstones below the threshold, and nothing that an instant at or past it needs', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    for (let index = 1; index <= 10; index++) {
+      put(store, index, 'key', String(index))
+      if (index === 2) put(store, index, 'gone', 'x', 21)
+      if (index === 4) remove(store, index, 'gone', 41)
+      if (index === 9) remove(store, index, 'never', 91)
+      await store.flush(index, nothingExtra)
+    }
+    expect([countKeys(engine, 'h'), countKeys(engine, 't')]).toEqual([10, 1])
+    expect(await store.collect(60 as Timestamp)).toBe(6)
+    expect([countKeys(engine, 'h'), countKeys(engine, 'nrun/'), countKeys(engine, 't')]).toEqual([5, 5, 0])
+    for (const reader of [store, await open(engine)]) {
+      expect(text((await reader.getAt(userKeyspace, bytes('key'), 60 as Timestamp))?.value)).toBe('6')
+      expect(text((await reader.getAt(userKeyspace, bytes('key'), 99 as Timestamp))?.value)).toBe('9')
+      expect(await reader.getAt(userKeyspace, bytes('gone'), 60 as Timestamp)).toBeUndefined()
+      expect(await reader.history(userKeyspace, bytes('key'), { before: 101 as Timestamp, limit: 20 })).toHaveLength(6)
+    }
+  })
+
+  test('never shows: a key that comes back begins anew, whether its tombstone was collected or not', async () => {
+    const effectOf = async (isCollected: boolean) => {
+      const store = await open(createMemoryEngine())
+      put(store, 1, 'key', 'a')
+      remove(store, 2, 'key')
+      await store.flush(1, nothingExtra)
+      if (isCollected) await store.collect(100 as Timestamp)
+      return put(store, 20, 'key', 'b')
+    }
+    expect(await effectOf(true)).toEqual(await effectOf(false))
+  })
+})
+
+test('range-local records are listed by name', async () => {
+  const store = await open(createMemoryEngine())
+  const key = (rangeId: number, name: string) => ({ key: store.localKey(rangeId as RangeId, name), value: bytes(name) })
+  await store.flush(1, () => [key(1, 'session/b'), key(1, 'session/a'), key(1, 'state'), key(2, 'session/c')])
+  const listed = await store.listLocal(1 as RangeId, 'session/')
+  expect(listed.map(({ name, value }) => [name, text(value)])).toEqual([
+    ['session/a', 'session/a'],
+    ['session/b', 'session/b'],
+  ])
+})
