@@ -1,0 +1,152 @@
+// Streams one snapshot to one peer, on a connection of its own, as fast as the peer takes it and no faster.
+
+import { crc32 } from 'node:zlib'
+import { Client, type ClientWritableStream, type ServiceError, credentials } from '@grpc/grpc-js'
+import { quorate } from '../proto/quorate.js'
+import { createHello } from './hello.ts'
+import type { PeerContext } from './peer-context.ts'
+import { peerClientOptions, peerMethods } from './peer-service.ts'
+import { withDeadline } from './stall-guard.ts'
+import type { NodeAddress, OutgoingSnapshot } from './transport.ts'
+
+export const snapshotFormat = 1
+const chunkBytesMax = 1 << 20
+/** Between the last chunk and the word that it is installed and durable. */
+const installTimeoutMs = 60_000
+
+export class SnapshotSender {
+  readonly #context: PeerContext
+  readonly #stallMs: number
+  readonly #sending = new Map<AbortController, Promise<boolean>>()
+
+  constructor(context: PeerContext, stallMs: number) {
+    this.#context = context
+    this.#stallMs = stallMs
+  }
+
+  /** Whether the peer installed it; every failure is a `false`, with its reason in the log. */
+  send(peer: NodeAddress, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<boolean> {
+    const controller = new AbortController()
+    const sent = this.#send(peer, snapshot, AbortSignal.any([signal, controller.signal])).finally(() => {
+      this.#sending.delete(controller)
+    })
+    this.#sending.set(controller, sent)
+    return sent
+  }
+
+  async close(): Promise<void> {
+    for (const controller of this.#sending.keys()) controller.abort()
+    await Promise.all(this.#sending.values())
+  }
+
+  async #send(peer: NodeAddress, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<boolean> {
+    const { logger } = this.#context
+    const fields = {
+      peer: peer.node,
+      range: snapshot.rangeId,
+      index: snapshot.meta.index,
+    }
+    const client = new Client(peer.peerAddress, credentials.createInsecure(), peerClientOptions)
+    let call: ClientWritableStream<Uint8Array> | undefined
+    try {
+      const { promise: answer, resolve, reject } = Promise.withResolvers<Uint8Array>()
+      answer.catch(() => {}) // heard of through the races below
+      const method = peerMethods.Snapshot
+      call = client.makeClientStreamRequest<Uint8Array, Uint8Array>(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        (error: ServiceError | null, value?: Uint8Array) => {
+          if (error === null && value !== undefined) resolve(value)
+          else reject(error ?? new Error('no answer'))
+        },
+      )
+      call.on('error', () => {})
+      await this.#writeAll(call, peer, snapshot, answer, signal)
+      const bytes = await withDeadline(this.#context.clock, answer, installTimeoutMs, 'waiting for the install', signal)
+      const result = quorate.v1.SnapshotResult.decode(bytes)
+      if (!result.installed) logger.warn(fields, `${peer.node} did not install a snapshot: ${result.message}`)
+      return result.installed
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      logger.warn({ ...fields, reason }, `a snapshot for ${peer.node} was not sent whole`)
+      return false
+    } finally {
+      call?.cancel()
+      client.close()
+    }
+  }
+
+  async #writeAll(
+    call: ClientWritableStream<Uint8Array>,
+    peer: NodeAddress,
+    snapshot: OutgoingSnapshot,
+    answer: Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // An answer, or an error, before the end means that the peer wants no more.
+    const write = (chunk: quorate.v1.ISnapshotChunk): Promise<unknown> => {
+      const taken = new Promise<void>((resolve, reject) => {
+        const bytes = quorate.v1.SnapshotChunk.encode(chunk).finish()
+        call.write(bytes, (error?: Error | null) => (error ? reject(error) : resolve()))
+      })
+      const what = `sending a snapshot to ${peer.node}`
+      return withDeadline(this.#context.clock, Promise.race([taken, answer]), this.#stallMs, what, signal)
+    }
+    let settled = false
+    const settle = (): void => {
+      settled = true
+    }
+    answer.then(settle, settle)
+    let sequence = 0
+    let totalCrc = 0
+    let totalBytes = 0
+    await write({ header: this.#header(peer, snapshot), sequence })
+    const iterator = snapshot.chunks[Symbol.asyncIterator]()
+    try {
+      while (!settled) {
+        const what = `reading the snapshot for ${peer.node}`
+        const next = await withDeadline(this.#context.clock, iterator.next(), this.#stallMs, what, signal)
+        if (next.done === true) break
+        for (let start = 0; start < next.value.length && !settled; start += chunkBytesMax) {
+          const data = next.value.subarray(start, start + chunkBytesMax)
+          sequence += 1
+          totalCrc = crc32(data, totalCrc)
+          totalBytes += data.length
+          await write({ sequence, data, crc: crc32(data) })
+        }
+      }
+      if (settled) return
+      await write({ sequence: sequence + 1, last: true, totalCrc, totalBytes })
+    } finally {
+      // Not awaited: a source that hangs must not hold us.
+      iterator.return?.().catch(() => {})
+    }
+    call.end()
+  }
+
+  #header(peer: NodeAddress, snapshot: OutgoingSnapshot): quorate.v1.ISnapshotHeader {
+    const { hybridClock } = this.#context
+    const { configuration } = snapshot.meta
+    return {
+      hello: createHello(this.#context, peer),
+      clock: hybridClock.acknowledged(),
+      rawClock: hybridClock.raw(),
+      rangeId: snapshot.rangeId,
+      from: snapshot.from,
+      to: snapshot.to,
+      term: snapshot.term,
+      index: snapshot.meta.index,
+      entryTerm: snapshot.meta.term,
+      configuration: {
+        voters: [...configuration.voters],
+        votersOutgoing: [...configuration.votersOutgoing],
+        learners: [...configuration.learners],
+        learnersNext: [...configuration.learnersNext],
+        autoLeave: configuration.autoLeave,
+      },
+      descriptor: quorate.v1.RangeDescriptor.decode(snapshot.descriptor),
+      format: snapshotFormat,
+    }
+  }
+}

@@ -1,0 +1,84 @@
+// The Transport port: messages between nodes, each on a connection that its sender dialled.
+//
+// Callers owe: messages may be lost, repeated or late, and must tolerate it; nothing waits on `send`.
+// Implementers owe: per (peer, channel) order while a stream stands; a bounded queue a peer, the oldest dropped and
+// reported through `onUnreachable`; nothing is delivered from a stranger (cluster id, node id, store id).
+// Every frame carries the hybrid clock and the raw one; a frame too far ahead is dropped whole and unmerged (DESIGN.md 8).
+
+import type { ClusterId, NodeId, RangeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
+import type { Message, SnapshotMeta } from '../raft/types.ts'
+
+/** Votes, heartbeats and read indexes never wait behind entries. */
+export type Channel = 'control' | 'append'
+
+export interface RangeMessage {
+  readonly rangeId: RangeId
+  readonly generation: number
+  readonly message: Message
+}
+
+export interface NodeAddress {
+  readonly node: NodeId
+  readonly storeId: StoreId
+  /** host:port of its peer service, where this node should dial it (an override of the operator's wins). */
+  readonly peerAddress: string
+}
+
+export interface Identity {
+  readonly node: NodeId
+  readonly storeId: StoreId
+  /** undefined until this node is in a cluster. */
+  readonly clusterId: ClusterId | undefined
+}
+
+export interface OutgoingSnapshot {
+  readonly rangeId: RangeId
+  readonly from: ReplicaId
+  readonly to: ReplicaId
+  readonly term: Term
+  readonly meta: SnapshotMeta
+  /** Encoded RangeDescriptor. */
+  readonly descriptor: Uint8Array
+  /** The state, in chunks of at most 1 MiB; read only as fast as the peer takes them. */
+  readonly chunks: AsyncIterable<Uint8Array>
+}
+
+export interface IncomingSnapshot {
+  readonly node: NodeId
+  readonly rangeId: RangeId
+  readonly from: ReplicaId
+  readonly to: ReplicaId
+  readonly term: Term
+  readonly meta: SnapshotMeta
+  readonly descriptor: Uint8Array
+  /** Checked chunks. Throws when the stream breaks, a checksum or the total disagrees: then nothing may be kept. */
+  readonly chunks: AsyncIterable<Uint8Array>
+}
+
+export interface TransportHandlers {
+  onMessages(from: NodeId, messages: readonly RangeMessage[]): void
+  /** Resolves true once installed and durable; false or a rejection tells the sender that it was not. */
+  onSnapshot(snapshot: IncomingSnapshot): Promise<boolean>
+  /** What was queued for the peer was dropped, or its stream broke. */
+  onUnreachable(node: NodeId): void
+}
+
+export interface PeerHealth {
+  readonly node: NodeId
+  /** A frame of its arrived within the last election timeout. */
+  readonly live: boolean
+  readonly flushMicros: number
+  readonly freeBytes: number
+  readonly draining: boolean
+}
+
+export interface Transport {
+  start(handlers: TransportHandlers): void
+  /** Whom to dial. Called again when the registry changes; links to those gone are closed. */
+  setPeers(peers: readonly NodeAddress[]): void
+  send(to: NodeId, channel: Channel, message: RangeMessage): void
+  /** Resolves to whether the peer installed it. Aborts when the signal does, or after a stall. */
+  sendSnapshot(to: NodeId, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<boolean>
+  health(): readonly PeerHealth[]
+  close(): Promise<void>
+}
