@@ -1,0 +1,106 @@
+// Every limit of a node by the name that it is set by: `--set limit.NAME=VALUE`. The node's own have plain names; those of
+// a layer carry its prefix, such as write.keyBytes, gateway.historyMax and server.slowReaderMs.
+
+import { type WriteLimits, defaultWriteLimits } from './command/limits.ts'
+import { type GatewayLimits, gatewayLimitsDefault } from './gateway/limits.ts'
+import { receiveBytesMax } from './transport/peer-service.ts'
+import { type ServerLimits, serverLimitsDefault } from './server/limits.ts'
+
+/** Each with its reason. */
+export interface NodeLimits {
+  /** An engine flush is due when this much is dirty, or after `engineFlushMs` (DESIGN.md 7: large and few). */
+  readonly engineFlushBytes: number
+  readonly engineFlushMs: number
+  /** A log entry carries at most this much, so that an append fits the peers' receive limit many times over. */
+  readonly entryBytes: number
+  /** Client bytes waiting to be proposed in a range; past it: overloaded. */
+  readonly proposalQueueBytes: number
+  /** Proposed and uncommitted bytes of a range; past it: overloaded. */
+  readonly uncommittedBytes: number
+  /** Log kept behind the flushed state for slow followers, before they need a snapshot. */
+  readonly logRetainedBytes: number
+  readonly logBytes: number
+  readonly historyRetentionMs: number
+  readonly drainMs: number
+  /** What a write may be, as the range's leader checks it. */
+  readonly write: WriteLimits
+  readonly gateway: GatewayLimits
+  readonly server: ServerLimits
+}
+
+export const defaultLimits: NodeLimits = {
+  engineFlushBytes: 4 * 1024 * 1024,
+  engineFlushMs: 100,
+  entryBytes: 1024 * 1024,
+  proposalQueueBytes: 64 * 1024 * 1024,
+  uncommittedBytes: 64 * 1024 * 1024,
+  logRetainedBytes: 64 * 1024 * 1024,
+  logBytes: 2 * 1024 * 1024 * 1024,
+  historyRetentionMs: 10 * 60 * 1000,
+  drainMs: 5_000,
+  write: defaultWriteLimits,
+  gateway: gatewayLimitsDefault,
+  server: serverLimitsDefault,
+}
+
+/** An entry travels to a peer in one message, with room around it. */
+const entryBytesMax = (receiveBytesMax / 4) * 3
+
+/** A timer set for longer would fire at once. */
+const timerMsMax = 2 ** 31 - 1
+
+/** The same limit at the gateway and at the client port: they follow the leader's, unless they are set themselves. */
+const followers: Readonly<Record<string, readonly string[]>> = {
+  'write.keyBytes': ['gateway.keyBytesMax'],
+  'write.valueBytes': ['gateway.valueBytesMax'],
+  'write.requestBytes': ['gateway.requestBytesMax', 'server.requestBytesMax'],
+}
+
+/** `items`: NAME=VALUE each, with or without `limit.` in front. Adds what is wrong to `mistakes`. */
+export function parseLimits(items: readonly string[], mistakes: string[]): NodeLimits {
+  const defaults = flatten(defaultLimits)
+  const set = new Map<string, number>()
+  for (const item of items) {
+    const at = item.indexOf('=')
+    const name = (at < 0 ? item : item.slice(0, at)).replace(/^limit\./, '')
+    const text = at < 0 ? '' : item.slice(at + 1)
+    const value = Number(text)
+    if (!defaults.has(name))
+      mistakes.push(`--set ${item}: no limit by that name; there are ${[...defaults.keys()].join(', ')}`)
+    else if (!Number.isSafeInteger(value) || value <= 0) mistakes.push(`--set ${item}: a whole number above 0`)
+    else if (name.endsWith('Ms') && value > timerMsMax)
+      mistakes.push(`--set ${item}: at most ${timerMsMax} milliseconds`)
+    else set.set(name, value)
+  }
+  const values = new Map([...defaults, ...set])
+  for (const [name, names] of Object.entries(followers)) {
+    const value = set.get(name)
+    if (value === undefined) continue
+    for (const follower of names) if (!set.has(follower)) values.set(follower, value)
+  }
+  for (const name of ['entryBytes', 'write.requestBytes'])
+    if (values.get(name)! > entryBytesMax)
+      mistakes.push(`--set ${name}=${values.get(name)}: at most ${entryBytesMax}, or peers could not receive an entry`)
+  return unflatten(defaultLimits, values)
+}
+
+function flatten(limits: NodeLimits): Map<string, number> {
+  const flat = new Map<string, number>()
+  for (const [name, value] of Object.entries<number | object>(limits as never)) {
+    if (typeof value === 'number') flat.set(name, value)
+    else for (const [inner, number] of Object.entries<number>(value as never)) flat.set(`${name}.${inner}`, number)
+  }
+  return flat
+}
+
+/** In the shape of `shape`, which has a value for every name. */
+function unflatten(shape: NodeLimits, values: ReadonlyMap<string, number>): NodeLimits {
+  const build = (from: object, prefix: string): object =>
+    Object.fromEntries(
+      Object.entries(from).map(([name, value]: [string, unknown]) => [
+        name,
+        typeof value === 'object' && value !== null ? build(value, `${name}.`) : values.get(prefix + name),
+      ]),
+    )
+  return build(shape, '') as NodeLimits
+}

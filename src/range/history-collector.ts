@@ -1,0 +1,60 @@
+// Lets history go (DESIGN.md 7): the leader raises the range's collection threshold, and every replica then drops what lies
+// below it. Damage that it meets is that replica's alone.
+
+import { DamageError } from '../mvcc/damage.ts'
+import type { Timer } from '../time/clock.ts'
+import { type Timestamp, addMs, timestampZero } from '../time/timestamp.ts'
+import type { Store } from './store.ts'
+
+/** Cheap when little is due, and history is kept for minutes. */
+const collectEveryMs = 10_000
+
+export class HistoryCollector {
+  readonly #store: Store
+  readonly #retentionMs: number
+  #timer: Timer | undefined
+  #collectedTo: Timestamp = timestampZero
+  #isClosed = false
+
+  constructor(store: Store, retentionMs: number) {
+    this.#store = store
+    this.#retentionMs = retentionMs
+  }
+
+  start(): void {
+    if (this.#isClosed) return
+    this.#timer = this.#store.clock.setTimer(collectEveryMs, () => {
+      this.#collect().then(
+        () => this.start(),
+        (error: unknown) => {
+          if (!this.#isClosed) this.#store.onFatal(error)
+        },
+      )
+    })
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#timer?.cancel()
+  }
+
+  async #collect(): Promise<void> {
+    const store = this.#store
+    const target = addMs(store.hybridClock.raw(), -this.#retentionMs)
+    for (const replica of store.replicas()) {
+      replica.maybeProposeThreshold(target)
+      const { threshold } = replica.state
+      if (threshold <= this.#collectedTo || replica.isInstalling || replica.stopped !== undefined) continue
+      // After a crash the threshold must still refuse what was collected under it.
+      await store.flush()
+      try {
+        const dropped = await store.versions.collect(threshold)
+        this.#collectedTo = threshold
+        store.logger.debug({ range: replica.rangeId, threshold, dropped }, 'history collected')
+      } catch (error) {
+        if (!(error instanceof DamageError)) throw error
+        store.quarantine(replica, error)
+      }
+    }
+  }
+}

@@ -1,0 +1,296 @@
+// The LocalStore of a node: what its gateway asks of the replicas here. Reads get their permission first (a read index, or
+// a closed timestamp), then read in one go; expected refusals are values.
+
+import type { Keyspace, NodeId, RangeId } from '../base/ids.ts'
+import { isKvError } from '../base/errors.ts'
+import { DamageError } from '../mvcc/damage.ts'
+import type { KeyRecord, VersionStore } from '../mvcc/version-store.ts'
+import { quorate } from '../proto/quorate.js'
+import type { PeerClient } from '../gateway/cluster-view.ts'
+import type { Clock } from '../time/clock.ts'
+import type { HybridClock } from '../time/hybrid-clock.ts'
+import { type Timestamp, addMs } from '../time/timestamp.ts'
+import { clockSkewMaxMs } from '../time/hybrid-clock.ts'
+import type {
+  AdminAnswer,
+  GetAnswer,
+  GetRequest,
+  HistoryAnswer,
+  HistoryRequest,
+  LocalStore,
+  ReadRequest,
+  Refusal,
+  ScanPageAnswer,
+  ScanPageRequest,
+  WriteAnswer,
+  WriteRequest,
+} from './local-store.ts'
+import type { Membership } from './membership.ts'
+import type { NodeRegistry } from './node-registry.ts'
+import type { Replica } from './replica.ts'
+import { rangeStatus } from './range-status.ts'
+import { type Store, rangeOne } from './store.ts'
+
+/** A batch without writes only moves the range's closed timestamp. Not of zero bytes: that would mean no batch at all. */
+const barrierBatch = quorate.v1.WriteBatch.encode({ floor: 1 }).finish()
+
+export interface LocalStoreOptions {
+  readonly store: Store
+  readonly versions: VersionStore
+  readonly membership: Membership
+  readonly registry: NodeRegistry
+  readonly peers: PeerClient
+  readonly clock: Clock
+  readonly hybridClock: HybridClock
+  readonly node: NodeId
+  readonly isDraining: () => boolean
+}
+
+export function createLocalStore(options: LocalStoreOptions): LocalStore {
+  const { store, versions, membership, registry, clock, hybridClock } = options
+
+  const withLeader = async (work: (replica: Replica) => Promise<AdminAnswer>): Promise<AdminAnswer> => {
+    const replica = store.replica(rangeOne)
+    return replica === undefined ? { kind: 'no-replica' } : work(replica)
+  }
+
+  async function permit(replica: Replica, request: ReadRequest): Promise<Refusal | undefined> {
+    if (replica.stopped !== undefined) return replica.stopped
+    // It waits for its first snapshot: what lies in the engine, if anything, is no state of its own.
+    if (replica.state.appliedIndex === 0 && request.kind !== 'linearizable') return { kind: 'no-replica' }
+    switch (request.kind) {
+      case 'stale':
+        return undefined
+      case 'linearizable':
+        return linearizable(replica, request.deadlineMs)
+      case 'session':
+        return replica.state.lastStamp >= request.at ? undefined : linearizable(replica, request.deadlineMs)
+      case 'at':
+        return instant(replica, request.at, request.deadlineMs)
+      default:
+        return request.kind satisfies never
+    }
+  }
+
+  async function linearizable(replica: Replica, deadlineMs: number): Promise<Refusal | undefined> {
+    const waiting = replica.reads.wait(deadlineMs)
+    replica.schedule()
+    const permitted = await waiting
+    if (permitted.kind === 'ready') return replica.stopped
+    if (permitted.kind === 'not-leader') return replica.stopped ?? { kind: 'not-leader', leader: replica.leaderNode }
+    return {
+      kind: 'unavailable',
+      message: 'no quorum confirmed the read in time: the range has no leader that this node can reach',
+    }
+  }
+
+  /** Everything at or below `at` is applied here, and nothing at or below it will follow: it is closed. */
+  async function instant(replica: Replica, at: Timestamp, deadlineMs: number): Promise<Refusal | undefined> {
+    if (at < replica.state.threshold) return { kind: 'below-threshold', threshold: replica.state.threshold }
+    if (at > replica.state.closed) {
+      if (at > addMs(hybridClock.raw(), clockSkewMaxMs)) return { kind: 'future-instant' }
+      const refusal = await barrier(replica, at, deadlineMs)
+      if (refusal !== undefined) return refusal
+      const closed = await replica.waitApplied(() => replica.state.closed >= at, deadlineMs)
+      if (!closed)
+        return (
+          replica.stopped ?? { kind: 'unavailable', message: 'this replica did not catch up with the instant in time' }
+        )
+    }
+    return replica.stopped
+  }
+
+  /** An entry stamped above `at` goes through the log: from then on no leader, of any term, stamps at or below it. */
+  async function barrier(replica: Replica, at: Timestamp, deadlineMs: number): Promise<Refusal | undefined> {
+    if (replica.isLeader) {
+      const answer = await replica.write({
+        rangeId: replica.rangeId,
+        generation: 0,
+        clock: at,
+        writes: barrierBatch,
+        deadlineMs,
+      })
+      if (answer.kind === 'done') return undefined
+      return answer.kind === 'unknown-outcome'
+        ? { kind: 'unavailable', message: 'the leader was lost; ask again' }
+        : answer
+    }
+    const leader = replica.leaderNode
+    if (leader === undefined) return { kind: 'not-leader', leader: undefined }
+    try {
+      const response = await options.peers.forward(
+        leader,
+        { header: { clock: at, hops: 1 }, writes: barrierBatch },
+        deadlineMs,
+      )
+      return response.error
+        ? { kind: 'unavailable', message: response.error.message ?? 'the leader refused' }
+        : undefined
+    } catch (error) {
+      return { kind: 'unavailable', message: error instanceof Error ? error.message : String(error) }
+    }
+  }
+
+  /** Reads, and turns damage that the checksums found into a quarantine (DESIGN.md 15). */
+  async function guarded<Answer>(replica: Replica, read: () => Answer | Promise<Answer>): Promise<Answer | Refusal> {
+    // The state there and the state in memory (its threshold, its stamps) are not of one instant then.
+    if (replica.isInstalling) return { kind: 'unavailable', message: 'a snapshot is being installed here' }
+    try {
+      return await read()
+    } catch (error) {
+      // An install began, and perhaps ended, while it was read.
+      if (isKvError(error, 'unavailable')) return { kind: 'unavailable', message: error.message }
+      if (!(error instanceof DamageError)) throw error
+      store.quarantine(replica, error)
+      return { kind: 'damaged', message: error.message }
+    }
+  }
+
+  return {
+    node: options.node,
+    rangeOf: (_keyspace: Keyspace, _key: Uint8Array) => ({
+      rangeId: rangeOne,
+      generation: store.replica(rangeOne)?.descriptor.generation ?? 0,
+    }),
+    leaderOf: (rangeId: RangeId) => store.replica(rangeId)?.leaderNode,
+
+    write(request: WriteRequest): Promise<WriteAnswer> {
+      const replica = store.replica(request.rangeId)
+      if (replica === undefined) return Promise.resolve({ kind: 'no-replica' })
+      if (options.isDraining()) return Promise.resolve({ kind: 'draining' })
+      return replica.write(request)
+    },
+
+    async get(request: GetRequest): Promise<GetAnswer> {
+      const replica = store.replica(request.rangeId)
+      if (replica === undefined) return { kind: 'no-replica' }
+      const refusal = await permit(replica, request)
+      if (refusal !== undefined) return refusal
+      return guarded<GetAnswer>(replica, async () => {
+        const items =
+          request.kind === 'at'
+            ? await Promise.all(request.keys.map(key => versions.getAt(request.keyspace, key, request.at)))
+            : request.keys.map(key => versions.get(request.keyspace, key))
+        return (
+          (request.kind === 'at' ? collected(replica, request.at) : undefined) ?? {
+            kind: 'done',
+            items: items.map(toItem),
+            clock: replica.state.lastStamp,
+          }
+        )
+      })
+    },
+
+    async scanPage(request: ScanPageRequest): Promise<ScanPageAnswer> {
+      const replica = store.replica(request.rangeId)
+      if (replica === undefined) return { kind: 'no-replica' }
+      const refusal = await permit(replica, request)
+      if (refusal !== undefined) return refusal
+      return guarded<ScanPageAnswer>(replica, async () => {
+        const at = request.kind === 'at' ? request.at : replica.state.lastStamp
+        const page = await versions.scan({
+          keyspace: request.keyspace,
+          start: request.start,
+          end: request.end,
+          at,
+          limit: request.limit,
+          bytesMax: request.bytesMax,
+          reverse: request.reverse,
+          keysOnly: request.keysOnly || request.countOnly,
+        })
+        const refused = collected(replica, at)
+        if (refused !== undefined) return refused
+        return {
+          kind: 'done',
+          items: request.countOnly ? [] : page.items.map(toItemWithKey),
+          count: page.items.length,
+          at,
+          resume: page.resume,
+        }
+      })
+    },
+
+    async history(request: HistoryRequest): Promise<HistoryAnswer> {
+      const replica = store.replica(request.rangeId)
+      if (replica === undefined) return { kind: 'no-replica' }
+      const refusal = await permit(replica, request)
+      if (refusal !== undefined) return refusal
+      return guarded<HistoryAnswer>(replica, async () => {
+        const found = await versions.history(request.keyspace, request.key, {
+          before: request.before,
+          limit: request.limit + 1,
+        })
+        return {
+          kind: 'done',
+          items: found.slice(0, request.limit).map(toItemWithKey),
+          more: found.length > request.limit,
+        }
+      })
+    },
+
+    status: () => store.replicas().map(replica => rangeStatus(replica)),
+    addMember: record => withLeader(replica => membership.add(replica, record)),
+    promoteMember: node => withLeader(replica => membership.promote(replica, node)),
+    removeMember: node => withLeader(replica => membership.remove(replica, node)),
+
+    async transferLeader(rangeId: RangeId, node: NodeId | undefined): Promise<AdminAnswer> {
+      const replica = store.replica(rangeId)
+      if (replica === undefined) return { kind: 'not-found', message: `no replica of range ${rangeId} here` }
+      if (!replica.isLeader) return { kind: 'not-leader', leader: replica.leaderNode }
+      const status = replica.status()
+      const target =
+        node === undefined
+          ? status.progress
+              .filter(item => !item.learner && item.replica !== replica.replicaId && item.recentActive)
+              .sort((a, b) => b.match - a.match)[0]?.replica
+          : replica.descriptor.replicas.find(item => item.node === node)?.replicaId
+      if (target === undefined)
+        return {
+          kind: 'not-found',
+          message: node === undefined ? 'no other voter answers' : `no replica on node ${node}`,
+        }
+      if (target === replica.replicaId) return { kind: 'done' }
+      const refused = replica.transferLeadership(target)
+      if (refused !== undefined) return { kind: 'conflict', message: refused }
+      const deadlineMs = clock.monotonicMs() + store.electionTimeoutMs * 2
+      const moved = await store.waitTick(() => !replica.isLeader && replica.leaderNode !== undefined, deadlineMs)
+      return moved
+        ? { kind: 'done' }
+        : { kind: 'conflict', message: 'the target did not take over within an election timeout; leadership stays' }
+    },
+
+    nodes: () => registry.records(),
+    get ready() {
+      const replica = store.replica(rangeOne)
+      return (
+        replica !== undefined &&
+        replica.stopped === undefined &&
+        replica.leaderNode !== undefined &&
+        !options.isDraining()
+      )
+    },
+  }
+}
+
+/** What was read at an old instant may have been collected meanwhile: then what was found is not what was there. */
+function collected(replica: Replica, at: Timestamp): Refusal | undefined {
+  const { threshold } = replica.state
+  return at < threshold ? { kind: 'below-threshold', threshold } : undefined
+}
+
+function toItem(record: KeyRecord | undefined): quorate.v1.IKeyVersion {
+  return record === undefined
+    ? {}
+    : { value: record.value, timestamp: record.timestamp, created: record.created, version: record.version }
+}
+
+function toItemWithKey(record: KeyRecord): quorate.v1.IKeyVersion {
+  return {
+    key: record.key,
+    value: record.value,
+    timestamp: record.timestamp,
+    created: record.created,
+    version: record.version,
+    deleted: record.deleted,
+  }
+}

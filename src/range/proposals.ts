@@ -1,0 +1,117 @@
+// Writes on their way: those that wait to be proposed, and those proposed that wait to be applied. It knows no Raft;
+// the replica tells it what became of an entry.
+//
+// Invariants: each request is answered exactly once; the queue's bytes are bounded; an entry that was applied under
+// another term than it was proposed in was overwritten, and its requests were certainly not applied.
+
+import type { Index, NodeId, Term } from '../base/ids.ts'
+import type { quorate } from '../proto/quorate.js'
+import type { WriteAnswer } from './local-store.ts'
+
+export interface PendingWrite {
+  readonly writes: Uint8Array
+  readonly batch: quorate.v1.WriteBatch
+  readonly operations: number
+  readonly deadlineMs: number
+  readonly answer: (answer: WriteAnswer) => void
+}
+
+interface ProposedEntry {
+  readonly index: Index
+  readonly term: Term
+  readonly writes: readonly PendingWrite[]
+}
+
+export class Proposals {
+  #waiting: PendingWrite[] = []
+  #waitingBytes = 0
+  /** In index order: proposals are appended as they are made, and settled from the front. */
+  #proposed: ProposedEntry[] = []
+
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && this.#proposed.length === 0
+  }
+
+  enqueue(write: PendingWrite): void {
+    this.#waiting.push(write)
+    this.#waitingBytes += write.writes.length
+  }
+
+  /** The next writes for one entry: as many as fit in `bytesMax`, at least one. */
+  takeForEntry(bytesMax: number): readonly PendingWrite[] {
+    let bytes = 0
+    let count = 0
+    for (const write of this.#waiting) {
+      if (count > 0 && bytes + write.writes.length > bytesMax) break
+      bytes += write.writes.length
+      count++
+    }
+    const taken = count === this.#waiting.length ? this.#waiting : this.#waiting.slice(0, count)
+    this.#waiting = count === this.#waiting.length ? [] : this.#waiting.slice(count)
+    this.#waitingBytes -= bytes
+    return taken
+  }
+
+  proposed(index: Index, term: Term, writes: readonly PendingWrite[]): void {
+    this.#proposed.push({ index, term, writes })
+  }
+
+  /** The writes of the entry at `index`, if it is the one proposed here. Those overwritten by another term's are answered. */
+  takeApplied(index: Index, term: Term, leader: NodeId | undefined): readonly PendingWrite[] | undefined {
+    const first = this.#proposed[0]
+    if (first === undefined || first.index > index) return undefined
+    this.#proposed.shift()
+    if (first.index === index && first.term === term) return first.writes
+    for (const write of first.writes) write.answer({ kind: 'not-leader', leader })
+    return first.index < index ? this.takeApplied(index, term, leader) : undefined
+  }
+
+  /** Leadership was lost: what was only waiting was not applied, what was proposed may yet be. */
+  leadershipLost(leader: NodeId | undefined): void {
+    this.refuseWaiting({ kind: 'not-leader', leader })
+    for (const entry of this.#proposed) for (const write of entry.writes) write.answer({ kind: 'unknown-outcome' })
+    this.#proposed = []
+  }
+
+  refuseWaiting(answer: WriteAnswer): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#waitingBytes = 0
+    for (const write of waiting) write.answer(answer)
+  }
+
+  /** Answers what waited past its deadline; entries stay listed so that applying finds them (an answer counts once). */
+  expire(nowMs: number): void {
+    if (this.#waiting.some(write => write.deadlineMs <= nowMs)) {
+      const kept: PendingWrite[] = []
+      for (const write of this.#waiting) {
+        if (write.deadlineMs > nowMs) kept.push(write)
+        else {
+          this.#waitingBytes -= write.writes.length
+          write.answer({ kind: 'overloaded', queue: 'proposals', retryAfterMs: 50 })
+        }
+      }
+      this.#waiting = kept
+    }
+    for (const entry of this.#proposed)
+      for (const write of entry.writes) if (write.deadlineMs <= nowMs) write.answer({ kind: 'unknown-outcome' })
+  }
+}
+
+/** Wraps a resolver so that the first answer counts and later ones are nothing. */
+export function answerOnce(resolve: (answer: WriteAnswer) => void): (answer: WriteAnswer) => void {
+  let answered = false
+  return answer => {
+    if (answered) return
+    answered = true
+    resolve(answer)
+  }
+}

@@ -1,0 +1,54 @@
+// What a replica says of its range, for `status`: of other replicas only what the leader's progress tells.
+
+import { quorate } from '../proto/quorate.js'
+import type { Configuration, RaftStatus } from '../raft/types.ts'
+import type { ReplicaId } from '../base/ids.ts'
+import type { Replica } from './replica.ts'
+
+const { ReplicaRole } = quorate.v1
+
+export function rangeStatus(replica: Replica): quorate.v1.IRangeStatus {
+  const { descriptor, state } = replica
+  const status = replica.status()
+  return {
+    id: replica.rangeId,
+    start: descriptor.start,
+    end: descriptor.end,
+    generation: descriptor.generation,
+    leader: replica.leaderNode ?? '',
+    term: status.term,
+    commit: status.commit,
+    firstIndex: replica.log.truncatedIndex + 1,
+    lastIndex: status.lastIndex,
+    applied: state.appliedIndex,
+    hash: state.stateHash,
+    closed: state.closed,
+    keyCount: state.keyCount,
+    byteCount: state.byteCount,
+    replicas: descriptor.replicas.map(member => ({
+      node: member.node,
+      replicaId: member.replicaId,
+      role: roleOf(member.replicaId, status.configuration),
+      match: matchOf(member.replicaId, status),
+      term: status.term,
+      ...(member.replicaId === replica.replicaId
+        ? { reachable: true, applied: state.appliedIndex, hash: state.stateHash }
+        : { reachable: false }),
+    })),
+  }
+}
+
+function roleOf(replica: ReplicaId, configuration: Configuration): quorate.v1.ReplicaRole {
+  const isIncoming = configuration.voters.includes(replica)
+  const isOutgoing = configuration.votersOutgoing.includes(replica)
+  if (isIncoming)
+    return isOutgoing || configuration.votersOutgoing.length === 0
+      ? ReplicaRole.REPLICA_ROLE_VOTER
+      : ReplicaRole.REPLICA_ROLE_VOTER_INCOMING
+  if (isOutgoing) return ReplicaRole.REPLICA_ROLE_VOTER_OUTGOING
+  return ReplicaRole.REPLICA_ROLE_LEARNER
+}
+
+function matchOf(replica: ReplicaId, status: RaftStatus): number {
+  return status.progress.find(item => item.replica === replica)?.match ?? 0
+}

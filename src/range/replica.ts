@@ -1,0 +1,495 @@
+// One replica: the shell around its Raft core. It feeds the core ticks and messages, carries out each Ready (log, send,
+// apply), gathers writes into entries, and answers who waits. It knows no gRPC and no LevelDB.
+//
+// Invariants: a message that depends on a flush leaves after it; entries are applied once each, in order, and only when
+// committed and synced here; stamps grow strictly along the log; between `ready()` and what it asks for nothing awaits.
+
+import { assert, must } from '../base/assert.ts'
+import type { Index, NodeId, RangeId, ReplicaId, Term } from '../base/ids.ts'
+import { noReplica, userKeyspace } from '../base/ids.ts'
+import { applyEntry } from '../command/apply.ts'
+import { parseWriteBatch } from '../command/write-batch.ts'
+import { encodeBatchEntry, encodeThresholdEntry } from '../command/entry.ts'
+import type { RangeState } from '../command/range-state.ts'
+import type { ReplicaLog } from '../log/log.ts'
+import { decodeConfigurationChange } from '../raft/configuration-change.ts'
+import { createRaft } from '../raft/raft.ts'
+import type {
+  ConfigurationChange,
+  Entry,
+  HardState,
+  Message,
+  Raft,
+  RaftStatus,
+  Ready,
+  SnapshotMeta,
+} from '../raft/types.ts'
+import type { Timestamp } from '../time/timestamp.ts'
+import { ApplyLoop } from './apply-loop.ts'
+import { ConditionWaiters } from './condition-waiters.ts'
+import { ConfigurationProposals } from './configuration-proposals.ts'
+import {
+  type RangeDescriptor,
+  decodeConfiguration,
+  decodeDescriptor,
+  encodeConfiguration,
+  encodeDescriptor,
+  withConfiguration,
+} from './descriptor.ts'
+import type { Refusal, WriteAnswer, WriteRequest } from './local-store.ts'
+import { LogRetention } from './log-retention.ts'
+import type { ReplicaHost } from './replica-host.ts'
+import { Proposals, answerOnce } from './proposals.ts'
+import { proposalBytesMax, proposalRefusal } from './proposal-refusal.ts'
+import { ReadQueue } from './read-queue.ts'
+import { mergeLogStamps, mergeStamps } from './stamps.ts'
+
+const appendBytesMax = 1024 * 1024
+const inflightMessagesMax = 64
+const inflightBytesMax = 16 * 1024 * 1024
+/** A configuration change that is not applied by then is answered; it may yet be. */
+const configurationWaitMs = 5_000
+const notLeader = { kind: 'not-leader', leader: noReplica } as const
+
+export class Replica {
+  readonly rangeId: RangeId
+  readonly replicaId: ReplicaId
+  readonly proposals = new Proposals()
+  readonly reads: ReadQueue
+  readonly retention: LogRetention
+  readonly #host: ReplicaHost
+  readonly #log: ReplicaLog
+  readonly #raft: Raft
+  #state: RangeState
+  #descriptor: RangeDescriptor
+  readonly #applying: ApplyLoop
+  #isDriveDue = false
+  #isInstalling = false
+  /** The term in which this replica leads, and its clock is past all of its log. */
+  #leadingTerm: Term | undefined
+  #ownFlushes = 0
+  #appendedBytes = 0
+  #stopped: Refusal | undefined
+  readonly #appliedWaiters = new ConditionWaiters()
+  readonly #configurations = new ConfigurationProposals()
+
+  constructor(host: ReplicaHost, log: ReplicaLog, hardState: HardState, state: RangeState) {
+    this.#host = host
+    this.#log = log
+    this.rangeId = log.rangeId
+    this.replicaId = log.replicaId
+    this.#state = state
+    this.retention = new LogRetention(host.limits.logRetainedBytes)
+    this.#descriptor = decodeDescriptor(state.descriptor)
+    this.#raft = createRaft(
+      {
+        id: log.replicaId,
+        electionTimeoutTicks: host.timing.electionTimeoutTicks,
+        heartbeatTicks: host.timing.heartbeatTicks,
+        inflightMessagesMax,
+        inflightBytesMax,
+        appendBytesMax,
+        uncommittedBytesMax: host.limits.uncommittedBytes,
+        proposalBytesMax: proposalBytesMax(host.limits),
+        random: bound => host.random(bound),
+      },
+      { log, hardState, configuration: decodeConfiguration(state.configuration), applied: state.appliedIndex },
+    )
+    this.#applying = new ApplyLoop({
+      clock: host.clock,
+      isHeld: () => host.isApplyHeld(),
+      applyOne: entry => this.#applyOne(entry),
+      onPoisoned: error => host.onPoisoned(this, error),
+    })
+    const raft = this.#raft
+    this.reads = new ReadQueue(
+      {
+        begin: () => {
+          const result = this.#core(() => raft.readIndex(), notLeader)
+          return result.kind === 'accepted' ? result.context : undefined
+        },
+        applied: () => this.#state.appliedIndex,
+        nowMs: () => host.clock.monotonicMs(),
+      },
+      host.timing.electionTimeoutMs / 2,
+    )
+  }
+
+  get state(): RangeState {
+    return this.#state
+  }
+  get descriptor(): RangeDescriptor {
+    return this.#descriptor
+  }
+  get log(): ReplicaLog {
+    return this.#log
+  }
+  get isLeader(): boolean {
+    return this.#raft.role === 'leader'
+  }
+  get isOnlyVoter(): boolean {
+    const { voters, votersOutgoing } = this.#raft.status().configuration
+    return voters.length === 1 && votersOutgoing.length === 0 && voters[0] === this.replicaId
+  }
+  get term(): Term {
+    return this.#raft.term
+  }
+  /** Bytes of entry data appended since this process started. */
+  get appendedBytes(): number {
+    return this.#appendedBytes
+  }
+  get isInstalling(): boolean {
+    return this.#isInstalling
+  }
+  /** Set once the replica serves nothing any more: poisoned, quarantined or removed. */
+  get stopped(): Refusal | undefined {
+    return this.#stopped
+  }
+
+  status(): RaftStatus {
+    return this.#raft.status()
+  }
+
+  nodeOf(replica: ReplicaId): NodeId | undefined {
+    return this.#descriptor.replicas.find(item => item.replicaId === replica)?.node
+  }
+
+  get leaderNode(): NodeId | undefined {
+    return this.#raft.leader === noReplica ? undefined : this.nodeOf(this.#raft.leader)
+  }
+
+  tick(): void {
+    if (this.#stopped !== undefined) return
+    this.#guarded(() => this.#raft.tick())
+    const nowMs = this.#host.clock.monotonicMs()
+    this.proposals.expire(nowMs)
+    this.reads.expire(nowMs)
+    this.#appliedWaiters.expire(nowMs)
+    this.#configurations.expire(nowMs)
+    this.schedule()
+  }
+
+  step(message: Message): void {
+    if (this.#stopped !== undefined) return
+    // Stamps that come in entries are part of what this node may have to lead from (bug 51).
+    if (message.kind === 'append-entries') mergeStamps(this.#host.hybridClock, message.entries)
+    this.#guarded(() => this.#raft.step(message))
+    this.schedule()
+  }
+
+  campaign(): void {
+    this.#guarded(() => this.#raft.campaign())
+    this.schedule()
+  }
+
+  /** `isInternal`: the node's own writes, which alone may change the system keyspace. */
+  write(request: WriteRequest, isInternal = false): Promise<WriteAnswer> {
+    if (this.#stopped !== undefined) return Promise.resolve(this.#stopped)
+    if (!this.isLeader) return Promise.resolve({ kind: 'not-leader', leader: this.leaderNode })
+    if (request.generation !== 0 && request.generation !== this.#descriptor.generation)
+      return Promise.resolve({ kind: 'range-mismatch', generation: this.#descriptor.generation })
+    if (this.proposals.waitingBytes + request.writes.length > this.#host.limits.proposalQueueBytes)
+      return Promise.resolve({ kind: 'overloaded', queue: 'proposals', retryAfterMs: 50 })
+    if (this.#host.log.bytesOnDisk > this.#host.limits.logBytes)
+      return Promise.resolve({ kind: 'overloaded', queue: 'log', retryAfterMs: 200 })
+    const parsed = parseWriteBatch(request.writes, this.#host.limits.parse, this.#host.hybridClock.peek())
+    if (parsed.kind !== 'ok') return Promise.resolve(parsed)
+    if (parsed.batch.keyspace !== userKeyspace && !isInternal)
+      return Promise.resolve({ kind: 'invalid', message: 'only the user keyspace can be written' })
+    if (!this.#host.hybridClock.maybeMerge(request.clock)) return Promise.resolve({ kind: 'future-instant' })
+    return new Promise(resolve => {
+      this.proposals.enqueue({
+        writes: request.writes,
+        batch: parsed.batch,
+        operations: parsed.operations,
+        deadlineMs: request.deadlineMs,
+        answer: answerOnce(resolve),
+      })
+      this.schedule()
+    })
+  }
+
+  /** Resolves once `change` is applied here (true), was overwritten or not confirmed in time (false), or was refused (the reason). */
+  proposeConfiguration(change: ConfigurationChange): Promise<boolean | string> {
+    if (this.#stopped !== undefined) return Promise.resolve('this replica has stopped')
+    const result = this.#core(() => this.#raft.proposeConfiguration(change), notLeader)
+    if (result.kind !== 'accepted') return Promise.resolve(result.kind === 'refused' ? result.reason : result.kind)
+    this.schedule()
+    const deadlineMs = this.#host.clock.monotonicMs() + configurationWaitMs
+    return this.#configurations.wait(result.index, result.term, deadlineMs)
+  }
+
+  /** Raises what history is kept from; the leader alone, and never back. */
+  maybeProposeThreshold(threshold: Timestamp): boolean {
+    if (!this.#isLeading || threshold <= this.#state.threshold) return false
+    const firstTimestamp = this.#host.hybridClock.reserve(1)
+    const generation = this.#descriptor.generation
+    const entry = encodeThresholdEntry({
+      commandVersion: this.#host.commandVersion,
+      generation,
+      firstTimestamp,
+      threshold,
+    })
+    const accepted = this.#core(() => this.#raft.propose(entry), notLeader).kind === 'accepted'
+    this.schedule()
+    return accepted
+  }
+
+  transferLeadership(to: ReplicaId): string | undefined {
+    if (this.#stopped !== undefined) return 'this replica has stopped'
+    const result = this.#core(() => this.#raft.transferLeadership(to), notLeader)
+    this.schedule()
+    return result.kind === 'accepted' ? undefined : result.kind === 'refused' ? result.reason : result.kind
+  }
+
+  /** Resolves true once `isMet`, which is asked after every apply; false past the deadline. */
+  waitApplied(isMet: () => boolean, deadlineMs: number): Promise<boolean> {
+    return this.#appliedWaiters.wait(isMet, deadlineMs)
+  }
+
+  /** A stream is spooled whole; true when the core takes it: the install follows. */
+  maybeRestore(from: ReplicaId, term: Term, meta: SnapshotMeta): boolean {
+    if (this.#stopped !== undefined || this.#isInstalling) return false
+    const taken = this.#core(() => this.#raft.maybeRestore(from, term, meta), false)
+    this.schedule()
+    return taken
+  }
+
+  snapshotReported(to: ReplicaId, index: Index, installed: boolean): void {
+    this.#guarded(() => this.#raft.snapshotReported(to, index, installed))
+    this.schedule()
+  }
+
+  reportUnreachable(node: NodeId): void {
+    for (const replica of this.#descriptor.replicas)
+      if (replica.node === node && replica.replicaId !== this.replicaId)
+        this.#guarded(() => this.#raft.reportUnreachable(replica.replicaId))
+  }
+
+  stop(refusal: Refusal): void {
+    if (this.#stopped !== undefined) return
+    this.#stopped = refusal
+    this.proposals.leadershipLost(undefined)
+    this.proposals.refuseWaiting(refusal)
+    this.reads.refuseAll()
+    this.#applying.stop()
+    this.#appliedWaiters.refuseAll()
+    this.#configurations.refuseAll()
+  }
+
+  /** Work is due: done once everything that has already arrived was taken in, so that it travels together. */
+  schedule(): void {
+    if (this.#isDriveDue) return
+    this.#isDriveDue = true
+    this.#host.clock.defer(() => {
+      this.#isDriveDue = false
+      this.#drive()
+    })
+  }
+
+  /** Resolves once no entry is half applied; none is begun until `resumeApply`. */
+  pauseApply(): Promise<void> {
+    return this.#applying.pause()
+  }
+
+  resumeApply(): void {
+    if (!this.#isInstalling) this.#applying.unpause()
+  }
+
+  #drive(): void {
+    this.#guarded(() => {
+      if (this.#stopped !== undefined || this.#isInstalling) return
+      this.#maybePropose()
+      this.reads.maybeBegin()
+      while (this.#raft.hasReady()) {
+        this.#handleReady(this.#raft.ready())
+        if (this.#isInstalling || this.#stopped !== undefined) return
+        this.#maybePropose()
+        this.reads.maybeBegin()
+      }
+    })
+  }
+
+  /** Whatever the core asserts ends the node, by whatever way it was called. */
+  #core<Result>(work: () => Result, otherwise: Result): Result {
+    try {
+      return work()
+    } catch (error) {
+      this.#host.onFatal(error)
+      return otherwise
+    }
+  }
+
+  #guarded(work: () => void): void {
+    this.#core(work, undefined)
+  }
+
+  /** Not yet in the moment of election: nothing is stamped before the clock has passed this log (`#roleChanged`). */
+  get #isLeading(): boolean {
+    return this.isLeader && this.#leadingTerm === this.term && this.#stopped === undefined
+  }
+
+  /** Everything that arrived since the last flush becomes one entry (DESIGN.md 3): at most one is on its way to this disk. */
+  #maybePropose(): void {
+    while (this.#isLeading && this.#ownFlushes === 0 && this.proposals.isWaiting) {
+      const writes = this.proposals.takeForEntry(this.#host.limits.entryBytes)
+      const operations = writes.reduce((sum, write) => sum + write.operations, 0)
+      const firstTimestamp = this.#host.hybridClock.reserve(Math.max(1, operations))
+      const entry = encodeBatchEntry({
+        commandVersion: this.#host.commandVersion,
+        generation: this.#descriptor.generation,
+        firstTimestamp,
+        operations,
+        requests: writes.map(write => write.writes),
+      })
+      const result = this.#raft.propose(entry)
+      if (result.kind === 'accepted') {
+        this.proposals.proposed(result.index, result.term, writes)
+        this.#ownFlushes++
+        return
+      }
+      const refusal = proposalRefusal(result, entry.length, this.#host.limits, this.leaderNode)
+      for (const write of writes) write.answer(refusal)
+    }
+  }
+
+  #handleReady(ready: Ready): void {
+    if (ready.softState !== undefined) this.#roleChanged()
+    for (const state of ready.readStates) this.reads.roundEnded(state.context, state.index, state.confirmed)
+    if (ready.snapshot !== undefined) {
+      this.#install(ready, ready.snapshot)
+      return
+    }
+    const { entries, hardState } = ready
+    if (entries.length > 0 || hardState !== undefined) this.#log.append(entries, hardState)
+    for (const entry of entries) this.#appendedBytes += entry.data.length
+    for (const message of ready.messages) this.#send(message)
+    if (entries.length > 0 || ready.mustSync || ready.messagesAfterFlush.length > 0) this.#flush(ready)
+    if (ready.committed.length > 0) this.#applying.push(ready.committed)
+  }
+
+  #flush(ready: Ready): void {
+    const last = ready.snapshot ?? ready.entries.at(-1)
+    const ownFlushes = this.#ownFlushes
+    this.#host.log.flush(ceiling => {
+      this.#host.hybridClock.ceilingSynced(ceiling as never)
+      if (this.#stopped !== undefined) return
+      if (last !== undefined && ownFlushes > 0) this.#ownFlushes = 0
+      this.#guarded(() => {
+        if (ready.hardState !== undefined) this.#raft.hardStateDurable(ready.hardState)
+        if (last !== undefined) this.#raft.durableTo(last.index, last.term)
+        for (const message of ready.messagesAfterFlush) this.#send(message)
+      })
+      this.#drive()
+    })
+  }
+
+  #roleChanged(): void {
+    this.reads.roundsLost()
+    if (this.isLeader) {
+      // Whatever is stamped from now on lies above everything in this log.
+      this.#host.hybridClock.mergeOwn(this.#state.lastStamp)
+      mergeLogStamps(this.#host.hybridClock, this.#log, this.#state.appliedIndex)
+      this.#leadingTerm = this.term
+    } else {
+      this.#leadingTerm = undefined
+      this.#ownFlushes = 0
+      this.proposals.leadershipLost(this.leaderNode)
+      this.#configurations.refuseAll()
+    }
+    this.#host.onRoleChange(this)
+  }
+
+  #send(message: Message): void {
+    if (message.kind === 'install-snapshot') this.#host.sendSnapshot(this, message.to, message.term)
+    else {
+      const channel = message.kind === 'append-entries' && message.entries.length > 0 ? 'append' : 'control'
+      this.#host.send(this, message.to, channel, message)
+    }
+  }
+
+  #applyOne(entry: Entry): Promise<void> | undefined {
+    assert(entry.index === this.#state.appliedIndex + 1, 'entries are applied once each, in order')
+    const writes = this.proposals.takeApplied(entry.index, entry.term, this.leaderNode)
+    if (entry.kind !== 'command') {
+      if (entry.kind === 'configuration') this.#applyConfiguration(entry)
+      else this.#state.advance(entry.index, entry.term)
+      this.#applied(entry.index)
+      return undefined
+    }
+    const finish = (result: Awaited<ReturnType<typeof applyEntry>>): void => {
+      if (writes !== undefined) {
+        const clock = this.#state.lastStamp
+        writes.forEach((write, at) => {
+          const outcome = must(result.requests[at])
+          write.answer(
+            outcome.kind === 'done'
+              ? { kind: 'done', outcomes: outcome.outcomes, clock }
+              : { kind: 'range-mismatch', generation: this.#descriptor.generation },
+          )
+        })
+      }
+      this.#applied(entry.index)
+    }
+    const decoded = writes?.map(write => write.batch)
+    const context = {
+      state: this.#state,
+      versions: this.#host.versions,
+      onSystemWrite: (key: Uint8Array, value: Uint8Array | undefined) => this.#host.onSystemWrite(key, value),
+    }
+    const result = applyEntry(context, entry.index, entry.term, entry.data, decoded)
+    if (result instanceof Promise) return result.then(finish)
+    finish(result)
+    return undefined
+  }
+
+  #applyConfiguration(entry: Entry): void {
+    const change = decodeConfigurationChange(entry.data)
+    const configuration = this.#raft.applyConfiguration(change)
+    this.#descriptor = withConfiguration(this.#descriptor, configuration, change.context)
+    this.#state.setConfiguration(
+      entry.index,
+      entry.term,
+      encodeDescriptor(this.#descriptor),
+      encodeConfiguration(configuration),
+    )
+    this.#configurations.applied(entry.index, entry.term)
+    this.#host.onDescriptor(this, this.#descriptor)
+  }
+
+  #applied(index: Index): void {
+    this.#raft.appliedTo(index)
+    this.reads.appliedTo(index)
+    this.#appliedWaiters.check()
+    this.schedule()
+  }
+
+  /** The core has taken a spooled snapshot: state first, then the log is reset to it; nothing else happens meanwhile. */
+  #install(ready: Ready, meta: SnapshotMeta): void {
+    assert(ready.entries.length === 0 && ready.committed.length === 0, 'a snapshot travels alone in its Ready')
+    this.#isInstalling = true
+    this.#applying.clear()
+    const finish = (state: RangeState): void => {
+      if (this.#stopped !== undefined) return
+      this.#state = state
+      this.#descriptor = decodeDescriptor(state.descriptor)
+      this.#host.hybridClock.mergeOwn(state.lastStamp)
+      this.#log.reset(meta.index, meta.term)
+      if (ready.hardState !== undefined) this.#log.append([], ready.hardState)
+      this.#isInstalling = false
+      this.#applying.unpause()
+      this.#flush(ready)
+      for (const message of ready.messages) this.#send(message)
+      this.#raft.appliedTo(meta.index)
+      this.#host.onDescriptor(this, this.#descriptor)
+      this.reads.appliedTo(meta.index)
+      this.schedule()
+    }
+    // An entry that is half applied must not go on in the state that replaces its own.
+    const installed = this.#applying.pause().then(() => this.#host.installSnapshot(this, meta))
+    installed.then(
+      state => this.#guarded(() => finish(state)),
+      (error: unknown) => this.#host.onFatal(error),
+    )
+  }
+}

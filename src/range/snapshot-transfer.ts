@@ -1,0 +1,114 @@
+// Snapshots between stores: sending one from an engine snapshot at a flushed index, and spooling one that comes in.
+
+import type { ReplicaId, Term } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import type { EngineSnapshot } from '../engine/engine.ts'
+import { exportRange } from '../mvcc/range-export.ts'
+import type { Clock } from '../time/clock.ts'
+import type { IncomingSnapshot, Transport } from '../transport/transport.ts'
+import { decodeConfiguration } from './descriptor.ts'
+import type { Replica } from './replica.ts'
+import type { SnapshotSpool } from './snapshot-spool.ts'
+
+/** A stream that takes longer is given up; the follower asks again. */
+const snapshotDeadlineMs = 10 * 60 * 1000
+
+export interface SnapshotSenderOptions {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly logger: Logger
+  /** What `capture` saw in the tick of an engine flush, and a view of the engine at exactly that instant. */
+  readonly flushAndView: <Captured>(
+    capture: () => Captured,
+  ) => Promise<{ readonly captured: Captured; readonly view: EngineSnapshot }>
+}
+
+export class SnapshotSender {
+  readonly #options: SnapshotSenderOptions
+  readonly #underWay = new Set<string>()
+  readonly #closing = new AbortController()
+
+  constructor(options: SnapshotSenderOptions) {
+    this.#options = options
+  }
+
+  /** One at a time to each replica; the core is told how it ended. `term` is the leadership that asked: none other may speak so. */
+  async send(replica: Replica, to: ReplicaId, term: Term): Promise<void> {
+    const name = `${replica.rangeId}/${to}`
+    if (this.#underWay.has(name)) return
+    this.#underWay.add(name)
+    const { clock, logger, transport } = this.#options
+    const abort = new AbortController()
+    const deadline = clock.setTimer(snapshotDeadlineMs, () => abort.abort())
+    let index = replica.state.appliedIndex
+    let installed = false
+    try {
+      const node = replica.nodeOf(to)
+      if (node === undefined) return
+      // A snapshot is sent at the *flushed* index (bug 74): state and view are taken in one tick.
+      const { captured: taken, view } = await this.#options.flushAndView(() => {
+        // Who lost its leadership meanwhile may even be installing another's snapshot over this state.
+        if (!replica.isLeader || replica.term !== term) return undefined
+        const { state } = replica
+        return {
+          descriptor: state.descriptor,
+          meta: {
+            index: state.appliedIndex,
+            term: state.appliedTerm,
+            configuration: decodeConfiguration(state.configuration),
+          },
+        }
+      })
+      try {
+        if (taken === undefined) return
+        index = taken.meta.index
+        logger.info({ range: replica.rangeId, to: node, index }, 'sending a snapshot')
+        installed = await transport.sendSnapshot(
+          node,
+          {
+            rangeId: replica.rangeId,
+            from: replica.replicaId,
+            to,
+            term,
+            meta: taken.meta,
+            descriptor: taken.descriptor,
+            chunks: exportRange(view, replica.rangeId),
+          },
+          AbortSignal.any([abort.signal, this.#closing.signal]),
+        )
+      } finally {
+        await view.close()
+      }
+    } catch (error) {
+      logger.warn(
+        { range: replica.rangeId, to, error: String(error) },
+        'a snapshot was not delivered; it is sent again when asked for',
+      )
+    } finally {
+      deadline.cancel()
+      this.#underWay.delete(name)
+      replica.snapshotReported(to, index, installed)
+    }
+  }
+
+  close(): void {
+    this.#closing.abort()
+  }
+}
+
+/** Spools the stream whole, then hands it to the core. True once the replica has installed it. */
+export async function receiveSnapshot(
+  replica: Replica,
+  snapshot: IncomingSnapshot,
+  spool: SnapshotSpool,
+  deadlineMs: number,
+): Promise<boolean> {
+  if (replica.isInstalling || snapshot.meta.index <= replica.state.appliedIndex || snapshot.term < replica.term)
+    return false
+  await spool.fill(snapshot.chunks)
+  if (!replica.maybeRestore(snapshot.from, snapshot.term, snapshot.meta)) return false
+  return replica.waitApplied(
+    () => replica.state.appliedIndex >= snapshot.meta.index && !replica.isInstalling,
+    deadlineMs,
+  )
+}

@@ -1,0 +1,497 @@
+// All replicas of a node: routes messages to them, ticks them, flushes the engine for all of them at once, and carries
+// snapshots. Requests of clients come in through range/local-requests.ts.
+//
+// Invariants: one engine flush at a time, which records the newest log flush that was durable before it; the log is
+// truncated only below a flush; effects of a range and its applied state are in one batch.
+
+import { assert, must } from '../base/assert.ts'
+import { KvError } from '../base/errors.ts'
+import {
+  type Index,
+  type NodeId,
+  type RangeId,
+  type ReplicaId,
+  type Term,
+  asIndex,
+  asRangeId,
+  asReplicaId,
+  asTerm,
+} from '../base/ids.ts'
+import type { StoreId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import { RangeState } from '../command/range-state.ts'
+import type { Engine, EngineSnapshot } from '../engine/engine.ts'
+import type { Log, RecoveredReplica } from '../log/log.ts'
+import { importRange } from '../mvcc/range-import.ts'
+import type { VersionStore } from '../mvcc/version-store.ts'
+import { configurationOf } from '../raft/configuration.ts'
+import type { HardState, Message, SnapshotMeta } from '../raft/types.ts'
+import type { Clock, Timer } from '../time/clock.ts'
+import type { HybridClock } from '../time/hybrid-clock.ts'
+import type { Channel, IncomingSnapshot, RangeMessage, Transport } from '../transport/transport.ts'
+import { blankState } from './blank-state.ts'
+import { ConditionWaiters } from './condition-waiters.ts'
+import { type RangeDescriptor, encodeConfiguration, encodeDescriptor } from './descriptor.ts'
+import { HistoryCollector } from './history-collector.ts'
+import { Replica } from './replica.ts'
+import type { ReplicaHost, ReplicaLimits, ReplicaTiming } from './replica-host.ts'
+import { RemovedReplicas } from './removed-replicas.ts'
+import { SnapshotSender, receiveSnapshot } from './snapshot-transfer.ts'
+import { SnapshotSpool } from './snapshot-spool.ts'
+
+/** The one range for now: it owns every key. */
+export const rangeOne = asRangeId(1)
+/** A new range's log begins here, so that whoever joins it begins with a snapshot that says what it is. */
+const firstIndex = asIndex(10)
+const firstTerm = asTerm(1)
+const installDeadlineMs = 10 * 60 * 1000
+
+export interface StoreOptions {
+  readonly node: NodeId
+  readonly storeId: StoreId
+  readonly clock: Clock
+  readonly hybridClock: HybridClock
+  readonly log: Log
+  /** Its writes queue up (serial-engine.ts). */
+  readonly engine: Engine
+  readonly versions: VersionStore
+  readonly transport: Transport
+  readonly logger: Logger
+  readonly timing: ReplicaTiming & { readonly tickMs: number }
+  readonly limits: ReplicaLimits & {
+    readonly engineFlushBytes: number
+    readonly engineFlushMs: number
+    readonly logRetainedBytes: number
+    readonly historyRetentionMs: number
+  }
+  readonly commandVersion: number
+  readonly random: (bound: number) => number
+  readonly onSystemWrite: (key: Uint8Array, value: Uint8Array | undefined) => void
+  /** A snapshot has replaced the system keyspace: what was read of it is to be read again. */
+  readonly onSystemInstalled?: () => Promise<void>
+  /** Whatever the node does every tick beside its replicas. */
+  readonly onTick: () => void
+  readonly onFatal: (error: unknown) => void
+}
+
+export class Store implements ReplicaHost {
+  readonly clock: Clock
+  readonly hybridClock: HybridClock
+  readonly log: Log
+  readonly versions: VersionStore
+  readonly limits: StoreOptions['limits']
+  readonly timing: StoreOptions['timing']
+  readonly commandVersion: number
+  readonly logger: Logger
+  readonly #options: StoreOptions
+  readonly #replicas = new Map<RangeId, Replica>()
+  /** Where messages of replicas come from, until a descriptor says so: a learner hears its leader first. */
+  readonly #heardFrom = new Map<ReplicaId, NodeId>()
+  readonly #sender: SnapshotSender
+  readonly #removed: RemovedReplicas
+  /** Ranges whose removed replica is on its way out. */
+  readonly #removing = new Set<RangeId>()
+  /** Ranges that a snapshot comes in for: there is one spool each. */
+  readonly #receiving = new Set<RangeId>()
+  #isStarted = false
+  #flushRound = 0
+  /** An entry was applied by half: what the write buffer holds must never reach the engine. */
+  #isPoisoned = false
+  #tickTimer: Timer | undefined
+  #flushTimer: Timer | undefined
+  readonly #collector: HistoryCollector
+  #flushing: Promise<void> | undefined
+  readonly #tickWaiters = new ConditionWaiters()
+  #isClosed = false
+  engineFlushMicros = 0
+
+  constructor(options: StoreOptions) {
+    this.#options = options
+    this.clock = options.clock
+    this.hybridClock = options.hybridClock
+    this.log = options.log
+    this.versions = options.versions
+    this.limits = options.limits
+    this.timing = options.timing
+    this.commandVersion = options.commandVersion
+    this.logger = options.logger
+    this.#collector = new HistoryCollector(this, options.limits.historyRetentionMs)
+    this.#removed = new RemovedReplicas(options.engine, options.versions)
+    this.#sender = new SnapshotSender({ ...options, flushAndView: capture => this.flushAndView(capture) })
+  }
+
+  get electionTimeoutMs(): number {
+    return this.timing.electionTimeoutMs
+  }
+
+  replica(rangeId: RangeId): Replica | undefined {
+    return this.#replicas.get(rangeId)
+  }
+
+  replicas(): readonly Replica[] {
+    return [...this.#replicas.values()]
+  }
+
+  /** Opens what the log and the engine hold, and begins to tick. */
+  async start(): Promise<void> {
+    for (const recovered of this.log.recovered) await this.#openRecovered(recovered)
+    this.#isStarted = true
+    this.#scheduleTick()
+    this.#scheduleFlush()
+    this.#collector.start()
+  }
+
+  async #openRecovered({ rangeId, replicaId, log, hardState }: RecoveredReplica): Promise<void> {
+    // A crash came between the two halves of its removal.
+    if (replicaId <= this.#removed.highest(rangeId)) return log.remove()
+    // An install that a crash cut short is done again, from its spool.
+    const spool = this.#spool(rangeId)
+    if (spool.isInstalling) await this.#importSpool(rangeId, replicaId, spool)
+    const state = await RangeState.load(this.versions, rangeId, replicaId)
+    if (state === undefined) {
+      this.#open(log, hardState, blankState({ rangeId, replicaId }))
+      return
+    }
+    const { appliedIndex, appliedTerm } = state
+    if (log.term(appliedIndex) !== appliedTerm) {
+      // Beside the state the log can be only after an install whose reset did not reach the disk.
+      if (spool.installedIndex !== appliedIndex)
+        throw new KvError(
+          'damaged',
+          `the log of range ${rangeId} has lost what this node had applied (entry ${appliedIndex}), and votes with it: wipe the data directory and let the node join anew`,
+        )
+      log.reset(appliedIndex, appliedTerm)
+    }
+    // The term came with that snapshot: nothing was said in it yet, so no vote was given.
+    const isTermBehind = hardState.term < appliedTerm
+    const known = isTermBehind ? { ...hardState, term: appliedTerm, vote: asReplicaId(0) } : hardState
+    if (isTermBehind) log.append([], known)
+    this.hybridClock.mergeOwn(state.lastStamp)
+    const replica = this.#open(log, known, state)
+    // Nobody else to hear from: there is nothing to wait for.
+    if (replica.isOnlyVoter) replica.campaign()
+  }
+
+  /** Makes this node the only voter of a new cluster's first range. Durable when it resolves. */
+  async bootstrap(): Promise<void> {
+    assert(this.#replicas.size === 0, 'a cluster is made once')
+    const replicaId = asReplicaId(1)
+    const descriptor: RangeDescriptor = {
+      rangeId: rangeOne,
+      start: new Uint8Array(0),
+      end: new Uint8Array(0),
+      generation: 1,
+      configuration: 1,
+      replicas: [{ replicaId, node: this.#options.node, storeId: this.#options.storeId }],
+      nextReplicaId: asReplicaId(2),
+    }
+    const state = new RangeState({
+      rangeId: rangeOne,
+      replicaId,
+      appliedIndex: firstIndex,
+      appliedTerm: firstTerm,
+      descriptor: encodeDescriptor(descriptor),
+      configuration: encodeConfiguration(configurationOf([replicaId])),
+    })
+    const hardState: HardState = { term: firstTerm, vote: asReplicaId(0), commit: firstIndex }
+    const log = this.log.createReplica(rangeOne, replicaId)
+    log.reset(firstIndex, firstTerm)
+    log.append([], hardState)
+    await new Promise<void>(resolve => this.log.flush(() => resolve()))
+    this.#open(log, hardState, state)
+    await this.flush()
+    must(this.replica(rangeOne)).campaign()
+  }
+
+  handleMessages(from: NodeId, messages: readonly RangeMessage[]): void {
+    for (const { rangeId, message } of messages) {
+      this.#heardFrom.set(message.from, from)
+      const replica = this.#replicaFor(rangeId, message.to)
+      if (replica !== undefined) replica.step(message)
+    }
+  }
+
+  async handleSnapshot(snapshot: IncomingSnapshot): Promise<boolean> {
+    this.#heardFrom.set(snapshot.from, snapshot.node)
+    const { rangeId } = snapshot
+    const replica = this.#replicaFor(rangeId, snapshot.to)
+    // A second stream would write into the spool of the first, or empty it while it is installed.
+    if (replica === undefined || this.#receiving.has(rangeId)) return false
+    this.#receiving.add(rangeId)
+    try {
+      const deadlineMs = this.clock.monotonicMs() + installDeadlineMs
+      return await receiveSnapshot(replica, snapshot, this.#spool(rangeId), deadlineMs)
+    } finally {
+      this.#receiving.delete(rangeId)
+    }
+  }
+
+  handleUnreachable(node: NodeId): void {
+    for (const replica of this.#replicas.values()) replica.reportUnreachable(node)
+  }
+
+  random(bound: number): number {
+    return this.#options.random(bound)
+  }
+
+  send(replica: Replica, to: ReplicaId, channel: Channel, message: Message): void {
+    const node = replica.nodeOf(to) ?? this.#heardFrom.get(to)
+    if (node === undefined) return
+    this.#options.transport.send(node, channel, {
+      rangeId: replica.rangeId,
+      generation: replica.descriptor.generation,
+      message,
+    })
+  }
+
+  sendSnapshot(replica: Replica, to: ReplicaId, term: Term): void {
+    void this.#sender.send(replica, to, term)
+  }
+
+  async installSnapshot(replica: Replica, _meta: SnapshotMeta): Promise<RangeState> {
+    await this.#flushing
+    const spool = this.#spool(replica.rangeId)
+    await spool.beginInstall()
+    const state = await this.#importSpool(replica.rangeId, replica.replicaId, spool)
+    await this.#options.onSystemInstalled?.()
+    return state
+  }
+
+  isApplyHeld(): boolean {
+    return this.versions.dirtyBytes > this.limits.engineFlushBytes * applyHeldFactor
+  }
+
+  onSystemWrite(key: Uint8Array, value: Uint8Array | undefined): void {
+    this.#options.onSystemWrite(key, value)
+  }
+
+  onDescriptor(replica: Replica, descriptor: RangeDescriptor): void {
+    if (descriptor.replicas.length > 0 && !descriptor.replicas.some(item => item.replicaId === replica.replicaId))
+      this.#remove(replica)
+  }
+
+  onRoleChange(replica: Replica): void {
+    this.logger.info(
+      { range: replica.rangeId, term: replica.term, leader: replica.leaderNode ?? '', isLeader: replica.isLeader },
+      'role changed',
+    )
+  }
+
+  onPoisoned(replica: Replica, error: unknown): void {
+    this.#isPoisoned = true
+    this.logger.error(
+      { range: replica.rangeId, error: String(error) },
+      'an entry cannot be applied: this replica stops, the node goes on',
+    )
+    replica.stop({
+      kind: 'damaged',
+      message: `range ${replica.rangeId} cannot apply its log on this node: ${String(error)}`,
+    })
+  }
+
+  onFatal(error: unknown): void {
+    this.halt()
+    this.#options.onFatal(error)
+  }
+
+  /** The node must not go on: nothing is sent, answered or written any more, however long the process stays. */
+  halt(): void {
+    this.#isClosed = true
+    this.#tickTimer?.cancel()
+    this.#flushTimer?.cancel()
+    this.#collector.close()
+    this.#sender.close()
+    for (const replica of this.#replicas.values()) replica.stop({ kind: 'draining' })
+    this.#tickWaiters.refuseAll()
+  }
+
+  /** Checksums found damage in the state: this replica serves no more; the others do. */
+  quarantine(replica: Replica, error: Error): void {
+    this.logger.error(
+      { range: replica.rangeId, error: error.message },
+      'damaged state: this replica is quarantined; wipe its node to rebuild it from its peers',
+    )
+    replica.stop({
+      kind: 'damaged',
+      message: `${error.message}; this replica is quarantined: ask another node, and wipe this one so that it joins anew`,
+    })
+  }
+
+  /** Resolves true once `isMet`, which is asked every tick. */
+  waitTick(isMet: () => boolean, deadlineMs: number): Promise<boolean> {
+    return this.#tickWaiters.wait(isMet, deadlineMs)
+  }
+
+  /** Everything applied before the call is on disk when it resolves. */
+  async flush(): Promise<void> {
+    await this.#flushing
+    await this.#flushNow(() => undefined)
+  }
+
+  /** What `capture` saw in the tick of a flush, and a view of the engine at exactly that instant. */
+  async flushAndView<Captured>(
+    capture: () => Captured,
+  ): Promise<{ readonly captured: Captured; readonly view: EngineSnapshot }> {
+    await this.#flushing
+    let captured: Captured | undefined
+    let view: EngineSnapshot | undefined
+    await this.#flushNow(
+      () => {
+        captured = capture()
+      },
+      () => {
+        view = this.#options.engine.snapshot()
+      },
+    )
+    return { captured: captured as Captured, view: must(view) }
+  }
+
+  async close(): Promise<void> {
+    const isFailed = this.#isClosed || this.#isPoisoned
+    this.halt()
+    if (!isFailed) await this.flush()
+  }
+
+  /** One at a time; `frozen` runs in the tick in which the buffer is frozen, `done` in the tick in which it is on disk. */
+  #flushNow(frozen: () => void, done: () => void = () => {}): Promise<void> {
+    if (this.#flushing !== undefined) return this.#flushing.then(() => this.#flushNow(frozen, done))
+    this.#flushing = this.#flushOnce(frozen, done).finally(() => {
+      this.#flushing = undefined
+    })
+    return this.#flushing
+  }
+
+  async #flushOnce(frozen: () => void, done: () => void): Promise<void> {
+    const begunMs = this.clock.monotonicMs()
+    const applied = new Map<RangeId, Index>()
+    const recorded = this.log.flushedNumber
+    const round = ++this.#flushRound
+    try {
+      await this.versions.flush(
+        recorded,
+        () => {
+          frozen()
+          const operations = this.replicas().flatMap(replica => {
+            // While a snapshot is put in place, the state in memory is the one that it replaces.
+            if (replica.isInstalling) return []
+            applied.set(replica.rangeId, replica.state.appliedIndex)
+            return replica.state.takeDirty(this.versions)
+          })
+          // Not in the middle of the next flush, should this one have ended by then: it pauses anew.
+          this.clock.defer(() => {
+            if (round === this.#flushRound) this.replicas().forEach(replica => replica.resumeApply())
+          })
+          return operations
+        },
+        async () => {
+          await Promise.all(this.replicas().map(replica => replica.pauseApply()))
+          if (this.#isPoisoned) throw new Error('an entry was applied by half: nothing is flushed any more')
+        },
+      )
+    } catch (error) {
+      // Nothing was frozen: the replica stops, its node goes on.
+      if (!this.#isPoisoned) this.onFatal(error)
+      throw error
+    }
+    done()
+    this.engineFlushMicros = (this.clock.monotonicMs() - begunMs) * 1000
+    this.log.engineFlushed(recorded, applied)
+    for (const replica of this.#replicas.values()) {
+      const flushed = applied.get(replica.rangeId)
+      if (flushed !== undefined) this.#truncate(replica, flushed)
+      replica.resumeApply()
+    }
+  }
+
+  /** Keeps some log for slow followers, so that not every hiccup costs a snapshot. */
+  #truncate(replica: Replica, flushed: Index): void {
+    const target = replica.retention.flushed(flushed, replica.appendedBytes)
+    if (target !== undefined && target > replica.log.truncatedIndex) replica.log.truncateTo(target)
+  }
+
+  #scheduleFlush(): void {
+    if (this.#isClosed) return
+    this.#flushTimer = this.clock.setTimer(this.limits.engineFlushMs, () => {
+      const isDirty = this.versions.isDirty || this.replicas().some(replica => replica.state.isDirty)
+      const flushed = isDirty ? this.flush() : Promise.resolve()
+      flushed.then(
+        () => this.#scheduleFlush(),
+        () => {},
+      )
+    })
+  }
+
+  /** After a stall, the messages that arrived meanwhile come before the timeouts (DESIGN.md 15): at most one tick a turn. */
+  #scheduleTick(): void {
+    this.#tickTimer = this.clock.setTimer(this.timing.tickMs, () => {
+      this.clock.defer(() => {
+        if (this.#isClosed) return
+        for (const replica of this.#replicas.values()) replica.tick()
+        this.#options.onTick()
+        this.#tickWaiters.expire(this.clock.monotonicMs())
+      })
+      this.#scheduleTick()
+    })
+  }
+
+  /** The replica that a message means. One is made when the range is not here: the transport has checked that our store is meant. */
+  #replicaFor(rangeId: RangeId, to: ReplicaId): Replica | undefined {
+    if (!this.#isStarted || this.#isClosed) return undefined
+    const replica = this.#replicas.get(rangeId)
+    if (replica?.replicaId === to) return replica
+    if (replica !== undefined) {
+      // Ids only grow, and a node has one replica of a range: the one here was removed, and nobody could tell it.
+      if (to > replica.replicaId && !replica.isInstalling) this.#remove(replica)
+      return undefined
+    }
+    if (this.#removing.has(rangeId) || to <= this.#removed.highest(rangeId)) return undefined
+    const log = this.log.createReplica(rangeId, to)
+    const hardState: HardState = { term: asTerm(0), vote: asReplicaId(0), commit: asIndex(0) }
+    this.logger.info({ range: rangeId, replica: to }, 'a replica is made here')
+    return this.#open(log, hardState, blankState({ rangeId, replicaId: to }))
+  }
+
+  #remove(replica: Replica): void {
+    const { rangeId, replicaId } = replica
+    this.logger.warn(
+      { range: rangeId, replica: replicaId },
+      'this replica was removed from its range; to come back, wipe the data directory and let the node join anew',
+    )
+    replica.stop({ kind: 'no-replica' })
+    this.#replicas.delete(rangeId)
+    this.#removing.add(rangeId)
+    this.#forget(replica).then(
+      () => this.#removing.delete(rangeId),
+      (error: unknown) => this.onFatal(error),
+    )
+  }
+
+  /** The engine first: the log, which then forgets it, is what a restart begins from. */
+  async #forget({ rangeId, replicaId, log }: Replica): Promise<void> {
+    // A flush under way may still bring its state.
+    await this.#flushing
+    await this.#removed.add(rangeId, replicaId)
+    log.remove()
+    await new Promise<void>(resolve => this.log.flush(() => resolve()))
+  }
+
+  #open(log: Replica['log'], hardState: HardState, state: RangeState): Replica {
+    const replica = new Replica(this, log, hardState, state)
+    this.#replicas.set(replica.rangeId, replica)
+    return replica
+  }
+
+  #spool(rangeId: RangeId): SnapshotSpool {
+    return new SnapshotSpool(this.#options.engine, rangeId, batch => this.#options.engine.write(batch))
+  }
+
+  async #importSpool(rangeId: RangeId, replicaId: ReplicaId, spool: SnapshotSpool): Promise<RangeState> {
+    await importRange(this.#options.engine, this.versions, rangeId, spool.chunks())
+    const state = must(await RangeState.load(this.versions, rangeId, replicaId), 'a snapshot carries its applied state')
+    await spool.endInstall(state.appliedIndex)
+    return state
+  }
+}
+
+/** Applying waits for the engine when this many flushes' worth is dirty. */
+const applyHeldFactor = 16

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest'
+import { asNodeId } from '../../src/base/ids.ts'
+import { quorate } from '../../src/proto/quorate.js'
+import { NodeRegistry, registryKey } from '../../src/range/node-registry.ts'
+
+const n1 = asNodeId('n1')
+const n2 = asNodeId('n2')
+const record = (id: string, peerAddress: string): quorate.v1.INodeRecord => ({ id, peerAddress })
+const encoded = (id: string, peerAddress: string): Uint8Array =>
+  quorate.v1.NodeRecord.encode(record(id, peerAddress)).finish()
+
+describe('the registry of nodes', () => {
+  it('takes what a joining node is told, until it has applied better', () => {
+    const registry = new NodeRegistry(() => {})
+    registry.seed([record('n1', 'told:1')])
+    expect(registry.record(n1)?.peerAddress).toBe('told:1')
+    registry.applied(registryKey(n1), encoded('n1', 'applied:1'))
+    registry.seed([record('n1', 'told:2'), record('n2', 'told:2')])
+    expect(registry.record(n1)?.peerAddress).toBe('applied:1')
+    expect(registry.record(n2)?.peerAddress).toBe('told:2')
+  })
+
+  it('does not bring back by hearsay a node whose removal was applied', () => {
+    const registry = new NodeRegistry(() => {})
+    registry.applied(registryKey(n1), encoded('n1', 'applied:1'))
+    registry.applied(registryKey(n1), undefined)
+    registry.seed([record('n1', 'told:1')])
+    expect(registry.record(n1)).toBeUndefined()
+  })
+})

@@ -1,0 +1,59 @@
+import { pino } from 'pino'
+import { describe, expect, it } from 'vitest'
+import { asIndex, asNodeId, asRangeId, asReplicaId, asTerm } from '../../src/base/ids.ts'
+import type { Replica } from '../../src/range/replica.ts'
+import { blankState } from '../../src/range/blank-state.ts'
+import { SnapshotSender } from '../../src/range/snapshot-transfer.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
+import type { OutgoingSnapshot, Transport } from '../../src/transport/transport.ts'
+import { createMemoryEngine } from '../support/memory-engine.ts'
+
+function createSender(whileFlushing: (replica: { isLeader: boolean; term: number }) => void) {
+  const sent: OutgoingSnapshot[] = []
+  const reports: boolean[] = []
+  const replica = {
+    rangeId: asRangeId(1),
+    replicaId: asReplicaId(1),
+    state: blankState({ rangeId: asRangeId(1), replicaId: asReplicaId(1) }),
+    isLeader: true,
+    term: asTerm(7),
+    nodeOf: () => asNodeId('n2'),
+    snapshotReported: (_to: number, _index: number, installed: boolean) => reports.push(installed),
+  }
+  const transport: Pick<Transport, 'sendSnapshot'> = {
+    sendSnapshot: async (_to, snapshot) => {
+      sent.push(snapshot)
+      return true
+    },
+  }
+  const sender = new SnapshotSender({
+    clock: systemClock,
+    logger: pino({ level: 'silent' }),
+    transport: transport as Transport,
+    flushAndView: async capture => {
+      await Promise.resolve()
+      whileFlushing(replica)
+      return { captured: capture(), view: createMemoryEngine().snapshot() }
+    },
+  })
+  return { sent, reports, send: () => sender.send(replica as unknown as Replica, asReplicaId(2), asTerm(7)) }
+}
+
+describe('a snapshot speaks for the leadership that asked for it', () => {
+  it('in the term in which it was asked for', async () => {
+    const { sent, reports, send } = createSender(() => {})
+    await send()
+    expect(sent.map(snapshot => [snapshot.term, snapshot.meta.index])).toEqual([[7, asIndex(0)]])
+    expect(reports).toEqual([true])
+  })
+
+  it('and is not sent once that is lost: nobody may take the sender for the leader of a term that it does not lead', async () => {
+    const { sent, reports, send } = createSender(replica => {
+      replica.isLeader = false
+      replica.term = 8
+    })
+    await send()
+    expect(sent).toEqual([])
+    expect(reports).toEqual([false])
+  })
+})
