@@ -1,0 +1,315 @@
+// The node that took a client's request (DESIGN.md 2): checks it, routes it to its range, repeats it while that is safe,
+// and turns refusals into errors. It knows no gRPC. Nothing here parses the writes of a batch: their bytes go through.
+
+import { KvError } from '../base/errors.ts'
+import { type NodeId, userKeyspace } from '../base/ids.ts'
+import { type Prng, createPrng } from '../base/prng.ts'
+import { SessionNumbers } from '../base/session-numbers.ts'
+import { quorate } from '../proto/quorate.js'
+import type { LocalStore } from '../range/local-store.ts'
+import type { Clock } from '../time/clock.ts'
+import type { HybridClock } from '../time/hybrid-clock.ts'
+import { type Timestamp, timestampZero } from '../time/timestamp.ts'
+import type { ClusterView, PeerClient } from './cluster-view.ts'
+import { type GatewayLimits, gatewayLimitsDefault } from './limits.ts'
+import type { Logger } from '../base/logger.ts'
+import { checkCommit, checkGets, checkKey, checkPut } from './operation-check.ts'
+import { OwnSession, type Route } from './own-session.ts'
+import { type RoutedRead, Reader, readKindFromWire } from './reader.ts'
+import { errorToMessage, toKvError, tooLarge } from './refusal-error.ts'
+import { type CallHeader, parseHeader, parseSession, safeInteger } from './request-header.ts'
+import { Retry } from './retry.ts'
+import { outlineWriteBatch } from './write-batch-outline.ts'
+import { type WriteDone, WriteRouter } from './write-router.ts'
+
+interface GatewayOptions {
+  readonly store: LocalStore
+  readonly peers: PeerClient
+  readonly view: ClusterView
+  readonly clock: Clock
+  readonly hybridClock: HybridClock
+  readonly logger: Logger
+  /** 16 random bytes, fresh for every start of the process: numbers begin at 1 again. */
+  readonly sessionId: Uint8Array
+  readonly limits?: Partial<GatewayLimits>
+  /** For the jitter of retries. */
+  readonly prng?: Prng
+}
+
+export interface Gateway {
+  /**
+   * Writes and gets of one request run side by side. Never rejects: what failed is in `error`, and `outcomes` or `items`
+   * are there nevertheless when that half was done.
+   */
+  batch(request: quorate.v1.IBatchRequest, signal?: AbortSignal): Promise<quorate.v1.IBatchResponse>
+  // The rest throw KvError.
+  put(request: quorate.v1.IPutRequest): Promise<quorate.v1.IWriteResponse>
+  delete(request: quorate.v1.IDeleteRequest): Promise<quorate.v1.IWriteResponse>
+  deleteRange(request: quorate.v1.IDeleteRangeRequest): Promise<quorate.v1.IWriteResponse>
+  commit(request: quorate.v1.ICommitRequest): Promise<quorate.v1.IWriteResponse>
+  get(request: quorate.v1.IGetRequest, signal?: AbortSignal): Promise<quorate.v1.IGetResponse>
+  history(request: quorate.v1.IHistoryRequest, signal?: AbortSignal): Promise<quorate.v1.IHistoryResponse>
+  /** Pages of one instant. The deadline is that of each page: a scan may take as long as its reader does. */
+  scan(request: quorate.v1.IScanRequest, signal?: AbortSignal): AsyncIterable<quorate.v1.IScanResponse>
+}
+
+const emptyKey = new Uint8Array()
+
+export function createGateway(options: GatewayOptions): Gateway {
+  const { store, peers, view, clock, hybridClock, logger } = options
+  const limits: GatewayLimits = { ...gatewayLimitsDefault, ...options.limits }
+  const prng = options.prng ?? createPrng(Buffer.from(options.sessionId).readUInt32LE(0))
+  const addressOf = (node: NodeId): string =>
+    view.nodes().find(status => status.record?.id === node)?.record?.clientAddress ?? ''
+  const router = new WriteRouter({ store, peers, clock, addressOf, forwardAttemptMs: limits.forwardAttemptMs })
+  const reader = new Reader({ store, peers, view, clock, addressOf })
+  const retryUntil = (deadlineMs: number, signal?: AbortSignal): Retry =>
+    new Retry(clock, prng, limits, deadlineMs, signal)
+  const own = new OwnSession({
+    numbers: new SessionNumbers(options.sessionId),
+    clock,
+    hybridClock,
+    limits,
+    send: (write, deadlineMs) => router.write(write, retryUntil(deadlineMs)),
+  })
+
+  let clusterIdText: string | undefined
+  let clusterIdBytes: Uint8Array | undefined
+  function parse(wire: quorate.v1.IRequestHeader | null | undefined): CallHeader {
+    const id = view.clusterId()
+    if (id !== clusterIdText) {
+      clusterIdText = id
+      clusterIdBytes = id === undefined ? undefined : Buffer.from(id, 'hex')
+    }
+    return parseHeader(wire, clusterIdBytes)
+  }
+
+  function deadlineOf(header: CallHeader): number {
+    return clock.monotonicMs() + Math.min(header.timeoutMs || limits.timeoutDefaultMs, limits.timeoutMaxMs)
+  }
+
+  function routeOf(header: CallHeader, key: Uint8Array): Route {
+    if (header.rangeId !== undefined) return { rangeId: header.rangeId, generation: header.generation }
+    return store.rangeOf(header.keyspace, key)
+  }
+
+  function readOf(
+    header: CallHeader,
+    route: Route,
+    readOptions: quorate.v1.IReadOptions | null | undefined,
+  ): RoutedRead {
+    const kind = readKindFromWire(readOptions?.kind)
+    if (kind === undefined) throw new KvError('invalid-argument', `there is no read kind ${readOptions?.kind}`)
+    const at = safeInteger('at', readOptions?.at)
+    if (kind === 'at' && at === 0) throw new KvError('invalid-argument', 'a read at an instant must name it')
+    const { keyspace, clock: seen, hops } = header
+    return { ...route, keyspace, kind, at: at as Timestamp, clock: seen, hops }
+  }
+
+  function responseHeader(route: Route, seen: Timestamp): quorate.v1.IResponseHeader {
+    hybridClock.maybeMerge(seen)
+    return {
+      clock: seen > timestampZero ? seen : hybridClock.peek(),
+      node: store.node,
+      leader: store.leaderOf(route.rangeId) ?? '',
+      rangeId: route.rangeId,
+      generation: route.generation,
+    }
+  }
+
+  async function batch(request: quorate.v1.IBatchRequest, signal?: AbortSignal): Promise<quorate.v1.IBatchResponse> {
+    const id = request.id ?? 0
+    try {
+      const header = parse(request.header)
+      const gets = request.gets ?? []
+      const deadlineMs = deadlineOf(header)
+      const route = routeOf(header, gets[0] ?? emptyKey)
+      const writes = request.writes
+      const [written, read] = await Promise.all([
+        writes && writes.length > 0 ? settle(writeBatch(header, route, writes, deadlineMs, signal)) : undefined,
+        gets.length > 0 ? settle(getMany(header, route, request, gets, deadlineMs, signal)) : undefined,
+      ])
+      const error = written?.error ?? read?.error
+      if (error?.code === 'internal') logger.error({ error, id }, 'a batch failed on a bug')
+      const seen = Math.max(written?.value?.clock ?? 0, read?.value?.clock ?? 0) as Timestamp
+      return {
+        id,
+        header: responseHeader(route, seen),
+        error: error === undefined ? null : errorToMessage(error),
+        outcomes: (written?.value?.outcomes ?? []) as quorate.v1.IOutcome[],
+        items: (read?.value?.items ?? []) as quorate.v1.IKeyVersion[],
+      }
+    } catch (thrown) {
+      const error = toKvError(thrown)
+      if (error.code === 'internal') logger.error({ error, id }, 'a batch failed on a bug')
+      return { id, header: { node: store.node }, error: errorToMessage(error) }
+    }
+  }
+
+  async function writeBatch(
+    header: CallHeader,
+    route: Route,
+    writes: Uint8Array,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteDone> {
+    const outline = outlineWriteBatch(writes)
+    if (outline === undefined) throw new KvError('invalid-argument', 'the bytes of `writes` are no WriteBatch')
+    refuseSystemKeyspace(outline.keyspace)
+    if (outline.writeCount > limits.batchOpsMax) throw tooLarge('batchOpsMax', limits.batchOpsMax, outline.writeCount)
+    const retry = retryUntil(deadlineMs, signal)
+    const { clock: seen, hops } = header
+    if (outline.sessionBytes > 0) return router.write({ ...route, clock: seen, writes, hops }, retry)
+    const adopted = own.adopt(decodeWriteBatch(writes), deadlineMs)
+    try {
+      return await router.write({ ...route, clock: seen, writes: adopted.writes, hops }, retry)
+    } finally {
+      adopted.settle()
+    }
+  }
+
+  async function getMany(
+    header: CallHeader,
+    route: Route,
+    request: quorate.v1.IBatchRequest,
+    gets: readonly Uint8Array[],
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ) {
+    checkGets(gets, limits)
+    return reader.get(readOf(header, route, request.options), gets, retryUntil(deadlineMs, signal))
+  }
+
+  /** One write: in the caller's session when it names one, else with others of its tick in the gateway's own. */
+  async function writeOne(
+    wire: quorate.v1.IRequestHeader | null | undefined,
+    write: quorate.v1.IWrite,
+    key: Uint8Array,
+    bytes: number,
+  ): Promise<quorate.v1.IWriteResponse> {
+    const header = parse(wire)
+    refuseSystemKeyspace(header.keyspace)
+    const session = parseSession(wire)
+    const route = routeOf(header, key)
+    const deadlineMs = deadlineOf(header)
+    if (session === undefined) {
+      const done = await own.submit(write, bytes, route, header.clock, deadlineMs)
+      return { header: responseHeader(route, done.clock), outcome: done.outcome }
+    }
+    const { number, floor, notAfter } = session
+    write.number = number
+    const encoded = quorate.v1.WriteBatch.encode({
+      session: session.session,
+      floor,
+      notAfter,
+      keyspace: userKeyspace,
+      writes: [write],
+    }).finish()
+    const { clock: seen, hops } = header
+    const done = await router.write({ ...route, clock: seen, writes: encoded, hops }, retryUntil(deadlineMs))
+    return { header: responseHeader(route, done.clock), outcome: done.outcomes[0] ?? null }
+  }
+
+  async function* scan(
+    request: quorate.v1.IScanRequest,
+    signal?: AbortSignal,
+  ): AsyncGenerator<quorate.v1.IScanResponse> {
+    const header = parse(request.header)
+    let start = request.start ?? emptyKey
+    let end = request.end ?? emptyKey
+    const reverse = request.reverse ?? false
+    const limit = safeInteger('limit', request.limit) || Number.MAX_SAFE_INTEGER
+    const pageKeys = Math.min(request.pageKeys || limits.scanPageKeysDefault, limits.scanPageKeysMax)
+    const route = routeOf(header, start)
+    let read = readOf(header, route, request.options)
+    let count = 0
+    for (;;) {
+      const span = { start, end, reverse, keysOnly: request.keysOnly ?? false, countOnly: request.countOnly ?? false }
+      // Counting sends no items, so its pages may be as large as pages get.
+      const pageMax = span.countOnly ? limits.scanPageKeysMax : pageKeys
+      const wanted = Math.min(pageMax, limit - count)
+      const retry = retryUntil(deadlineOf(header), signal)
+      const page = await reader.scanPage(read, span, wanted, limits.scanPageBytesMax, retry)
+      count += page.count
+      const resume = page.resume
+      yield {
+        header: responseHeader(route, page.at),
+        items: page.items as quorate.v1.IKeyVersion[],
+        at: page.at,
+        count,
+        resume: resume ?? emptyKey,
+      }
+      if (resume === undefined || count >= limit) return
+      retry.throwIfCancelled()
+      if (reverse) end = resume
+      else start = resume
+      // The first page chose the instant; all others read exactly it.
+      read = { ...read, kind: 'at', at: page.at }
+    }
+  }
+
+  return {
+    batch,
+    async put(request) {
+      const op = checkPut(request.op, limits)
+      return writeOne(request.header, { put: op }, op.key, op.key.length + op.value.length)
+    },
+    async delete(request) {
+      const key = checkKey(request.op?.key, limits)
+      return writeOne(request.header, { delete: { key } }, key, key.length)
+    },
+    async deleteRange(request) {
+      const { start, end, limit } = request.op ?? {}
+      const op = { start: start ?? emptyKey, end: end ?? emptyKey, limit: limit ?? 0 }
+      return writeOne(request.header, { deleteRange: op }, op.start, op.start.length + op.end.length)
+    },
+    async commit(request) {
+      const checked = checkCommit(request.op, limits)
+      return writeOne(request.header, { commit: checked.op }, checked.key, checked.bytes)
+    },
+    async get(request, signal) {
+      const header = parse(request.header)
+      const key = checkKey(request.key, limits)
+      const route = routeOf(header, key)
+      const read = readOf(header, route, request.options)
+      const done = await reader.get(read, [key], retryUntil(deadlineOf(header), signal))
+      return { header: responseHeader(route, done.clock), item: { ...done.items[0], key } }
+    },
+    async history(request, signal) {
+      const header = parse(request.header)
+      const key = checkKey(request.key, limits)
+      const route = routeOf(header, key)
+      const limit = Math.min(request.limit || limits.historyDefault, limits.historyMax)
+      const before = safeInteger('before', request.before) as Timestamp
+      const read = readOf(header, route, undefined)
+      const done = await reader.history(read, key, limit, before, retryUntil(deadlineOf(header), signal))
+      return { header: responseHeader(route, timestampZero), items: [...done.items], more: done.more }
+    },
+    scan,
+  }
+}
+
+interface Settled<T> {
+  readonly value: T | undefined
+  readonly error: KvError | undefined
+}
+
+function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
+  return promise.then(
+    value => ({ value, error: undefined }),
+    (error: unknown) => ({ value: undefined, error: toKvError(error) }),
+  )
+}
+
+function refuseSystemKeyspace(keyspace: number): void {
+  if (keyspace === userKeyspace) return
+  throw new KvError('invalid-argument', `clients may not write to keyspace ${keyspace}, only to 0`)
+}
+
+function decodeWriteBatch(bytes: Uint8Array): quorate.v1.WriteBatch {
+  try {
+    return quorate.v1.WriteBatch.decode(bytes)
+  } catch (error) {
+    throw new KvError('invalid-argument', 'the bytes of `writes` are no WriteBatch', { cause: error })
+  }
+}

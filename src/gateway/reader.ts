@@ -1,0 +1,162 @@
+// Reads, through the replica on this node. A replica that is no leader asks its leader for a read index by itself, so a
+// read leaves the node only when there is no replica on it. Scans are pages of one instant.
+
+import { type ErrorCode, KvError } from '../base/errors.ts'
+import { type Keyspace, type NodeId, type RangeId, asNodeId } from '../base/ids.ts'
+import { quorate } from '../proto/quorate.js'
+import type { GetAnswer, HistoryAnswer, LocalStore, ReadKind, Refusal, ScanPageAnswer } from '../range/local-store.ts'
+import type { Clock } from '../time/clock.ts'
+import { type Timestamp, timestampMax, timestampZero } from '../time/timestamp.ts'
+import type { ClusterView, PeerClient } from './cluster-view.ts'
+import { type AddressOf, errorFromMessage, isTransfer, refusalToError } from './refusal-error.ts'
+import type { Retry } from './retry.ts'
+
+export interface RoutedRead {
+  readonly rangeId: RangeId
+  readonly generation: number
+  readonly keyspace: Keyspace
+  readonly kind: ReadKind
+  readonly at: Timestamp
+  readonly clock: Timestamp
+  readonly hops: number
+}
+
+interface ScanSpan {
+  readonly start: Uint8Array
+  readonly end: Uint8Array
+  readonly reverse: boolean
+  readonly keysOnly: boolean
+  readonly countOnly: boolean
+}
+
+type GetDone = Extract<GetAnswer, { kind: 'done' }>
+type ScanPageDone = Extract<ScanPageAnswer, { kind: 'done' }>
+type HistoryDone = Extract<HistoryAnswer, { kind: 'done' }>
+
+interface ReaderOptions {
+  readonly store: LocalStore
+  readonly peers: PeerClient
+  readonly view: ClusterView
+  readonly clock: Clock
+  readonly addressOf: AddressOf
+}
+
+const repeatable: ReadonlySet<ErrorCode> = new Set(['not-leader', 'unavailable', 'draining', 'unknown-outcome'])
+
+export class Reader {
+  readonly #options: ReaderOptions
+
+  constructor(options: ReaderOptions) {
+    this.#options = options
+  }
+
+  get(read: RoutedRead, keys: readonly Uint8Array[], retry: Retry): Promise<GetDone> {
+    const { store } = this.#options
+    const request = { ...withoutRoute(read), keys, deadlineMs: retry.deadlineMs }
+    return this.#ask(
+      read,
+      retry,
+      () => store.get(request),
+      () => this.#forwardGet(read, keys, retry),
+    )
+  }
+
+  scanPage(read: RoutedRead, span: ScanSpan, limit: number, bytesMax: number, retry: Retry): Promise<ScanPageDone> {
+    const { store } = this.#options
+    const request = { ...withoutRoute(read), ...span, limit, bytesMax, deadlineMs: retry.deadlineMs }
+    return this.#ask(read, retry, () => store.scanPage(request), undefined)
+  }
+
+  history(read: RoutedRead, key: Uint8Array, limit: number, before: Timestamp, retry: Retry): Promise<HistoryDone> {
+    const { store } = this.#options
+    const request = { ...withoutRoute(read), key, limit, before: before || timestampMax, deadlineMs: retry.deadlineMs }
+    return this.#ask(read, retry, () => store.history(request), undefined)
+  }
+
+  /** Throws KvError. `elsewhere`: how to ask another node when this one holds no replica. */
+  async #ask<Done extends { readonly kind: 'done' }>(
+    read: RoutedRead,
+    retry: Retry,
+    here: () => Promise<Done | Refusal>,
+    elsewhere: (() => Promise<Done>) | undefined,
+  ): Promise<Done> {
+    for (;;) {
+      let error: KvError
+      const answer = await here()
+      if (answer.kind === 'done') return answer as Done
+      const refusal = answer as Refusal
+      error = refusalToError(refusal, this.#options.addressOf)
+      if (refusal.kind === 'no-replica' && elsewhere !== undefined && read.hops === 0) {
+        try {
+          return await elsewhere()
+        } catch (thrown) {
+          if (!(thrown instanceof KvError)) throw thrown
+          error = thrown
+        }
+      }
+      if (read.hops > 0 || (!repeatable.has(error.code) && !isTransfer(error))) throw error
+      if (!(await retry.maybeAgain())) throw new KvError('unavailable', error.message, { cause: error })
+    }
+  }
+
+  async #forwardGet(read: RoutedRead, keys: readonly Uint8Array[], retry: Retry): Promise<GetDone> {
+    const { peers, clock } = this.#options
+    const target = this.#elsewhere(read.rangeId)
+    if (target === undefined) throw new KvError('unavailable', 'no node with a replica of the range is known')
+    const request: quorate.v1.IBatchRequest = {
+      header: {
+        clock: read.clock,
+        timeoutMs: Math.max(1, Math.floor(retry.remainingMs())),
+        keyspace: read.keyspace,
+        rangeId: read.rangeId,
+        generation: read.generation,
+        hops: 1,
+      },
+      gets: [...keys],
+      options: { kind: readKindToWire[read.kind], at: read.at },
+    }
+    const response = await peers.forward(target, request, clock.monotonicMs() + retry.remainingMs())
+    if (response.error) throw errorFromMessage(response.error)
+    const timestamp = (response.header?.clock ?? timestampZero) as Timestamp
+    return { kind: 'done', items: response.items ?? [], clock: timestamp }
+  }
+
+  /** The leader holds a replica; failing that any live node may. */
+  #elsewhere(rangeId: RangeId): NodeId | undefined {
+    const { store, view } = this.#options
+    const leader = store.leaderOf(rangeId)
+    if (leader !== undefined && leader !== store.node) return leader
+    const live = view.nodes().find(node => node.live && node.record?.id && node.record.id !== store.node)
+    return live?.record?.id ? asNodeId(live.record.id) : undefined
+  }
+}
+
+function withoutRoute(read: RoutedRead) {
+  const { rangeId, keyspace, kind, at, clock } = read
+  return { rangeId, keyspace, kind, at, clock }
+}
+
+const { ReadKind: WireReadKind } = quorate.v1
+
+const readKindToWire: Readonly<Record<ReadKind, quorate.v1.ReadKind>> = {
+  linearizable: WireReadKind.READ_KIND_LINEARIZABLE,
+  stale: WireReadKind.READ_KIND_STALE,
+  at: WireReadKind.READ_KIND_AT,
+  session: WireReadKind.READ_KIND_SESSION,
+}
+
+/** undefined: a kind that this version does not know. */
+export function readKindFromWire(kind: quorate.v1.ReadKind | null | undefined): ReadKind | undefined {
+  switch (kind ?? WireReadKind.READ_KIND_LINEARIZABLE) {
+    case WireReadKind.READ_KIND_LINEARIZABLE:
+      return 'linearizable'
+    case WireReadKind.READ_KIND_STALE:
+      return 'stale'
+    case WireReadKind.READ_KIND_AT:
+      return 'at'
+    case WireReadKind.READ_KIND_SESSION:
+      return 'session'
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,124 @@
+// The Admin service: discovery, status, members, leadership. Calls that only a leader can serve are answered with its
+// address by every other node, and the caller follows.
+
+import type { Server } from '@grpc/grpc-js'
+import { KvError } from '../base/errors.ts'
+import { type NodeId, asNodeId, asRangeId } from '../base/ids.ts'
+import { collectRangeStatus, replicasOf } from '../gateway/cluster-status.ts'
+import type { ClusterView, PeerClient } from '../gateway/cluster-view.ts'
+import { adminAnswerToError } from '../gateway/refusal-error.ts'
+import { parseHeader } from '../gateway/request-header.ts'
+import { quorate } from '../proto/quorate.js'
+import type { AdminAnswer, LocalStore } from '../range/local-store.ts'
+import type { HybridClock } from '../time/hybrid-clock.ts'
+import { type HandlerContext, unary } from './handler.ts'
+import { type Codec, defineMethod } from './method.ts'
+
+const { v1 } = quorate
+
+function method<Request, Response>(name: string, request: Codec<Request>, response: Codec<Response>) {
+  return defineMethod<Request, Response>(`/quorate.v1.Admin/${name}`, request, response)
+}
+
+export const adminService = {
+  Init: method<quorate.v1.IInitRequest, quorate.v1.IInitResponse>('Init', v1.InitRequest, v1.InitResponse),
+  Nodes: method<quorate.v1.INodesRequest, quorate.v1.INodesResponse>('Nodes', v1.NodesRequest, v1.NodesResponse),
+  Status: method<quorate.v1.IStatusRequest, quorate.v1.IStatusResponse>('Status', v1.StatusRequest, v1.StatusResponse),
+  MemberAdd: method<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(
+    'MemberAdd',
+    v1.MemberRequest,
+    v1.MemberResponse,
+  ),
+  MemberPromote: method<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(
+    'MemberPromote',
+    v1.MemberRequest,
+    v1.MemberResponse,
+  ),
+  MemberRemove: method<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(
+    'MemberRemove',
+    v1.MemberRequest,
+    v1.MemberResponse,
+  ),
+  TransferLeader: method<quorate.v1.ITransferLeaderRequest, quorate.v1.ITransferLeaderResponse>(
+    'TransferLeader',
+    v1.TransferLeaderRequest,
+    v1.TransferLeaderResponse,
+  ),
+}
+
+export interface AdminOptions {
+  readonly store: LocalStore
+  readonly peers: PeerClient
+  readonly view: ClusterView
+  readonly hybridClock: HybridClock
+}
+
+export function addAdminService(server: Server, context: HandlerContext, options: AdminOptions): void {
+  const { store, peers, view, hybridClock } = options
+  const clusterIdBytes = (): Buffer => Buffer.from(view.clusterId() ?? '', 'hex')
+  const header = (): quorate.v1.IResponseHeader => {
+    const leader = store.leaderOf(asRangeId(1)) ?? ''
+    return { clock: hybridClock.peek(), node: store.node, leader, rangeId: 1 }
+  }
+  const addressOf = (node: NodeId): string =>
+    view.nodes().find(status => status.record?.id === node)?.record?.clientAddress ?? ''
+  const check = (answer: AdminAnswer): void => {
+    if (answer.kind !== 'done') throw adminAnswerToError(answer, addressOf)
+  }
+  const member = async (request: quorate.v1.IMemberRequest, change: (node: NodeId) => Promise<AdminAnswer>) => {
+    parseHeader(request.header, view.clusterId() === undefined ? undefined : clusterIdBytes())
+    check(await change(parseNode(request.node)))
+    return { header: header(), replicas: replicasOf(store) }
+  }
+
+  server.addService(adminService, {
+    Init: unary<quorate.v1.IInitRequest, quorate.v1.IInitResponse>(context, 'init', async () => {
+      const clusterId = await view.init()
+      return { clusterId: Buffer.from(clusterId, 'hex'), node: store.node }
+    }),
+    // Discovery works before there is a cluster, and against a stranger's: the answer says which it is.
+    Nodes: unary<quorate.v1.INodesRequest, quorate.v1.INodesResponse>(context, 'nodes', async () => ({
+      header: header(),
+      clusterId: clusterIdBytes(),
+      nodes: [...view.nodes()],
+    })),
+    Status: unary<quorate.v1.IStatusRequest, quorate.v1.IStatusResponse>(context, 'status', async request => {
+      const ranges = await collectRangeStatus({ store, peers, clock: context.clock }, request.local ?? false)
+      return { header: header(), clusterId: clusterIdBytes(), nodes: [...view.nodes()], ranges }
+    }),
+    MemberAdd: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-add', request =>
+      member(request, node => {
+        const known = view.nodes().find(status => status.record?.id === node)?.record
+        const peerAddress = request.peerAddress || known?.peerAddress || ''
+        if (known === undefined && peerAddress === '') {
+          throw new KvError('not-found', `no node ${node} is known: start it with --join, or name its peer address`)
+        }
+        return store.addMember({ ...known, id: node, peerAddress })
+      }),
+    ),
+    MemberPromote: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-promote', request =>
+      member(request, node => store.promoteMember(node)),
+    ),
+    MemberRemove: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-remove', request =>
+      member(request, node => store.removeMember(node)),
+    ),
+    TransferLeader: unary<quorate.v1.ITransferLeaderRequest, quorate.v1.ITransferLeaderResponse>(
+      context,
+      'transfer-leader',
+      async request => {
+        parseHeader(request.header, view.clusterId() === undefined ? undefined : clusterIdBytes())
+        const rangeId = asRangeId(request.rangeId || 1)
+        const target = request.node ? parseNode(request.node) : undefined
+        check(await store.transferLeader(rangeId, target))
+        return { header: header(), leader: store.leaderOf(rangeId) ?? '' }
+      },
+    ),
+  })
+}
+
+const nodeName = /^[a-z0-9-]{1,63}$/
+
+function parseNode(name: string | null | undefined): NodeId {
+  if (name && nodeName.test(name)) return asNodeId(name)
+  throw new KvError('invalid-argument', `a node's name is 1 to 63 of a-z, 0-9 and -, not ${JSON.stringify(name ?? '')}`)
+}

@@ -1,0 +1,42 @@
+// The limits of the client port, each named and configurable.
+
+export interface ServerLimits {
+  /** One request message; a batch of writes is one. The largest value and its key must fit with room to spare. */
+  readonly requestBytesMax: number
+  /** One response message. A batch of gets that comes to more is refused: ask for fewer keys. */
+  readonly responseBytesMax: number
+  readonly connectionsMax: number
+  /** Calls at a time on one connection. */
+  readonly streamsMax: number
+  /** What Node's HTTP/2 may hold for one connection, in MB. */
+  readonly sessionMemoryMb: number
+  /** HTTP/2 window of a connection and of each of its streams. */
+  readonly windowBytes: number
+  /** Requests being served and answers not yet taken, on the Batch streams of one connection; past it reading pauses. */
+  readonly inFlightBytesMax: number
+  readonly inFlightBatchesMax: number
+  /** A connection past its budget that takes nothing for this long is cut. */
+  readonly slowReaderMs: number
+  /** A scan whose reader takes no page for this long is ended. */
+  readonly scanStallMs: number
+  /** Whatever a unary call waits for, its own request included, it ends by then. */
+  readonly unaryMaxMs: number
+  readonly keepaliveMs: number
+  readonly keepaliveTimeoutMs: number
+}
+
+export const serverLimitsDefault: ServerLimits = {
+  requestBytesMax: 4 * 1024 * 1024,
+  responseBytesMax: 32 * 1024 * 1024,
+  connectionsMax: 10_000,
+  streamsMax: 1000,
+  sessionMemoryMb: 64,
+  windowBytes: 4 * 1024 * 1024,
+  inFlightBytesMax: 32 * 1024 * 1024,
+  inFlightBatchesMax: 1024,
+  slowReaderMs: 10_000,
+  scanStallMs: 300_000,
+  unaryMaxMs: 65_000,
+  keepaliveMs: 30_000,
+  keepaliveTimeoutMs: 10_000,
+}

@@ -1,0 +1,98 @@
+// What a node tells Prometheus. Gauges are read when they are asked for; the request path touches one counter and one
+// histogram a call (a batch is one call).
+
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { ClusterView } from '../gateway/cluster-view.ts'
+import type { LocalStore } from '../range/local-store.ts'
+import type { RequestMetrics } from './handler.ts'
+
+interface MetricsOptions {
+  readonly store: LocalStore
+  readonly view: ClusterView
+  /** Latency of recent log and engine flushes. */
+  readonly flushMicros?: () => number
+  readonly engineFlushMicros?: () => number
+}
+
+export interface Metrics extends RequestMetrics {
+  readonly contentType: string
+  /** The text that Prometheus reads. */
+  render(): Promise<string>
+}
+
+export function createMetrics(options: MetricsOptions): Metrics {
+  const { store, view } = options
+  const registry = new Registry()
+  registry.setDefaultLabels({ node: store.node })
+  // Among them nodejs_eventloop_lag_*: the delay of the event loop.
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+
+  const requests = new Counter({
+    name: 'quorate_requests_total',
+    help: 'Calls answered, by operation and error code (ok: none). A batch is one call.',
+    labelNames: ['op', 'code'],
+    registers,
+  })
+  const latency = new Histogram({
+    name: 'quorate_request_seconds',
+    help: 'Time from a call to its answer, by operation.',
+    labelNames: ['op'],
+    buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  })
+
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  }
+  gauge('quorate_ready', '1 when a linearizable read would be answered.', () => (store.ready ? 1 : 0))
+  gauge('quorate_nodes', 'Nodes known.', () => view.nodes().length)
+  gauge('quorate_nodes_live', 'Nodes that answered within the last election timeout.', () => {
+    return view.nodes().filter(node => node.live).length
+  })
+  const { flushMicros, engineFlushMicros } = options
+  if (flushMicros) gauge('quorate_log_flush_micros', 'Latency of recent log flushes.', flushMicros)
+  if (engineFlushMicros) gauge('quorate_engine_flush_micros', 'Latency of recent engine flushes.', engineFlushMicros)
+
+  const rangeGauge = (
+    name: string,
+    help: string,
+    read: (range: ReturnType<LocalStore['status']>[number]) => number,
+  ): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['range'],
+      registers,
+      collect() {
+        this.reset()
+        for (const range of store.status()) this.set({ range: String(range.id ?? 0) }, read(range))
+      },
+    })
+  }
+  rangeGauge('quorate_raft_term', 'Term of the replica on this node.', range => range.term ?? 0)
+  rangeGauge('quorate_raft_commit', 'Commit index known here.', range => range.commit ?? 0)
+  rangeGauge('quorate_raft_applied', 'Applied index here.', range => range.applied ?? 0)
+  rangeGauge('quorate_raft_last_index', 'Last index of the log here.', range => range.lastIndex ?? 0)
+  rangeGauge('quorate_raft_is_leader', '1 when this node leads the range.', range =>
+    range.leader === store.node ? 1 : 0,
+  )
+  rangeGauge('quorate_range_keys', 'Live keys.', range => range.keyCount ?? 0)
+  rangeGauge('quorate_range_bytes', 'Bytes of live keys and values.', range => range.byteCount ?? 0)
+
+  return {
+    contentType: registry.contentType,
+    observe(op, code, ms) {
+      requests.inc({ op, code })
+      latency.observe({ op }, ms / 1000)
+    },
+    render: () => registry.metrics(),
+  }
+}
