@@ -1,0 +1,144 @@
+// init, status, nodes, member, leader: what operators ask and change.
+
+import type { Command } from 'commander'
+import type { ClusterStatus, NodeInfo, ReplicaInfo } from '../client/client.ts'
+import type { CommandContext } from './cli.ts'
+import { exitCodes } from './io.ts'
+import { addSessionOptions, runSession } from './session.ts'
+import { shorten, table } from './text.ts'
+
+export function addClusterCommands(program: Command, { io, run }: CommandContext): void {
+  addSessionOptions(program.command('init').description('make a cluster of one node, once; all others join it')).action(
+    run(flags =>
+      runSession(io, flags, async ({ client, call, print }) => {
+        const made = await client.admin.init(call)
+        await print(`${made.node} is the first node of cluster ${made.clusterId}\n`, made)
+        return exitCodes.done
+      }),
+    ),
+  )
+
+  addSessionOptions(program.command('status').description('nodes, ranges and their replicas')).action(
+    run(flags =>
+      runSession(io, flags, async ({ client, call, print }) => {
+        const status = await client.admin.status(call)
+        await print(statusText(status), statusJson(status))
+        return exitCodes.done
+      }),
+    ),
+  )
+
+  addSessionOptions(program.command('nodes').description('every node and its addresses')).action(
+    run(flags =>
+      runSession(io, flags, async ({ client, call, print }) => {
+        const nodes = await client.admin.nodes(call)
+        await print(nodesTable(nodes), nodes.map(nodeJson))
+        return exitCodes.done
+      }),
+    ),
+  )
+
+  const member = program.command('member').description('add, promote or remove a member')
+  addSessionOptions(member.command('add <node> [peer-address]').description('add a waiting node as a learner')).action(
+    run((node: string, peerAddress: string | undefined, flags) =>
+      runSession(io, flags, async ({ client, call, print }) => {
+        const replicas = await client.admin.addMember(node, peerAddress ?? '', call)
+        await print(replicasTable(replicas), { replicas: replicas.map(replicaJson) })
+        return exitCodes.done
+      }),
+    ),
+  )
+  addSessionOptions(member.command('promote <node>').description('make a learner a voter')).action(
+    run((node: string, flags) =>
+      runSession(io, flags, async ({ client, call, print }) => {
+        const replicas = await client.admin.promoteMember(node, call)
+        await print(replicasTable(replicas), { replicas: replicas.map(replicaJson) })
+        return exitCodes.done
+      }),
+    ),
+  )
+  addSessionOptions(member.command('remove <node>').description('remove a member')).action(
+    run((node: string, flags) =>
+      runSession(io, flags, async ({ client, call, print }) => {
+        const replicas = await client.admin.removeMember(node, call)
+        await print(replicasTable(replicas), { replicas: replicas.map(replicaJson) })
+        return exitCodes.done
+      }),
+    ),
+  )
+
+  const leader = program.command('leader').description('who leads')
+  addSessionOptions(leader.command('transfer [node]').description('to a node, or to the most up-to-date voter')).action(
+    run((node: string | undefined, flags) =>
+      runSession(io, flags, async ({ client, call, print }) => {
+        const name = await client.admin.transferLeader(node ?? '', call)
+        await print(`${name} leads\n`, { leader: name })
+        return exitCodes.done
+      }),
+    ),
+  )
+}
+
+function nodeJson(node: NodeInfo): object {
+  const { id, address, live, peerAddress, httpAddress, labels } = node
+  return { id, address, live, peerAddress, httpAddress, labels }
+}
+
+function replicaJson(replica: ReplicaInfo): object {
+  const { node, role, applied, hash, reachable, match } = replica
+  return { node, role, applied, hash, reachable, match }
+}
+
+function statusJson(status: ClusterStatus): object {
+  return {
+    clusterId: status.clusterId,
+    nodes: status.nodes.map(nodeJson),
+    ranges: status.ranges.map(({ id, leader, term, commit, keyCount, byteCount, replicas }) => ({
+      id,
+      leader,
+      term,
+      commit,
+      keyCount,
+      byteCount,
+      replicas: replicas.map(replicaJson),
+    })),
+  }
+}
+
+function nodesTable(nodes: readonly NodeInfo[]): string {
+  return table(
+    [
+      ['NODE', 'left'],
+      ['STATE', 'left'],
+      ['CLIENTS', 'left'],
+      ['PEERS', 'left'],
+      ['HTTP', 'left'],
+    ],
+    nodes.map(node => [node.id, node.live ? 'live' : 'down', node.address, node.peerAddress, node.httpAddress]),
+  )
+}
+
+function replicasTable(replicas: readonly ReplicaInfo[], leader = ''): string {
+  return table(
+    [
+      ['REPLICA', 'left'],
+      ['ROLE', 'left'],
+      ['APPLIED', 'right'],
+      ['HASH', 'left'],
+    ],
+    replicas.map(({ node, role, applied, hash, reachable }) => [
+      node,
+      node === leader ? `${role}, leads` : role,
+      reachable ? applied : '?',
+      reachable ? shorten(hash, 17) : 'not reachable',
+    ]),
+  )
+}
+
+function statusText(status: ClusterStatus): string {
+  const ranges = status.ranges.map(range => {
+    const head = `range ${range.id}: ${range.leader === '' ? 'no leader' : `${range.leader} leads`}, term ${range.term}, commit ${range.commit}, ${range.keyCount} keys`
+    return `\n${head}\n${replicasTable(range.replicas, range.leader)}`
+  })
+  return `${nodesTable(status.nodes)}${ranges.join('')}`
+}

@@ -1,0 +1,210 @@
+// What operators ask of a cluster. Changes go to the leader; `init` goes to one node only, because a second one that
+// obeyed, too, would be a second cluster.
+
+import { KvError } from '../base/errors.ts'
+import type { quorate } from '../proto/quorate.js'
+import { callWithRetries } from './calls.ts'
+import { type Cluster, callLane } from './cluster.ts'
+import type { CallOptions } from './options.ts'
+import {
+  initMethod,
+  memberAddMethod,
+  memberPromoteMethod,
+  memberRemoveMethod,
+  nodesMethod,
+  statusMethod,
+  transferLeaderMethod,
+} from './wire.ts'
+
+export interface NodeInfo {
+  /** The node's name, such as n1. */
+  readonly id: string
+  /** Where clients reach it. */
+  readonly address: string
+  readonly peerAddress: string
+  readonly httpAddress: string
+  readonly live: boolean
+  readonly storeId: string
+  readonly labels: readonly string[]
+  readonly software: string
+}
+
+export type ReplicaRole = 'voter' | 'learner' | 'voter-incoming' | 'voter-outgoing' | 'unknown'
+
+export interface ReplicaInfo {
+  readonly node: string
+  readonly replicaId: number
+  readonly role: ReplicaRole
+  /** `applied` and `hash` are the replica's own answer. */
+  readonly reachable: boolean
+  readonly applied: number
+  /** Running state hash at `applied`, in hex. */
+  readonly hash: string
+  /** The leader's view of how far the replica's log agrees. */
+  readonly match: number
+  readonly term: number
+}
+
+export interface RangeInfo {
+  readonly id: number
+  /** The leader's node; empty: none known. */
+  readonly leader: string
+  readonly term: number
+  readonly commit: number
+  readonly generation: number
+  readonly firstIndex: number
+  readonly lastIndex: number
+  readonly closed: number
+  readonly keyCount: number
+  readonly byteCount: number
+  readonly replicas: readonly ReplicaInfo[]
+}
+
+export interface ClusterStatus {
+  /** In hex. */
+  readonly clusterId: string
+  readonly nodes: readonly NodeInfo[]
+  readonly ranges: readonly RangeInfo[]
+}
+
+export interface InitResult {
+  readonly clusterId: string
+  readonly node: string
+}
+
+export interface StatusOptions extends CallOptions {
+  /** Only what the node asked knows itself. */
+  readonly local?: boolean
+}
+
+export class Admin {
+  readonly #cluster: Cluster
+  readonly #seeds: readonly string[]
+
+  constructor(cluster: Cluster, seeds: readonly string[]) {
+    this.#cluster = cluster
+    this.#seeds = seeds
+  }
+
+  /** Nodes, ranges and replicas, as the leader sees them, or any node while there is none. */
+  async status(options: StatusOptions = {}): Promise<ClusterStatus> {
+    const request = { local: options.local ?? false }
+    const response = await callWithRetries(this.#cluster, statusMethod, request, 'leader', options)
+    return {
+      clusterId: hex(response.clusterId),
+      nodes: response.nodes.map(nodeInfo),
+      ranges: response.ranges.map(rangeInfo),
+    }
+  }
+
+  async nodes(options: CallOptions = {}): Promise<readonly NodeInfo[]> {
+    const response = await callWithRetries(this.#cluster, nodesMethod, {}, 'any', options)
+    return response.nodes.map(nodeInfo)
+  }
+
+  /**
+   * Makes a cluster of the first address given to `connect`, once for all: every other node joins it. Refused with
+   * `already-initialised` when any of the addresses belongs to a cluster. Never repeated: `unknown-outcome` means look.
+   */
+  async init(options: CallOptions = {}): Promise<InitResult> {
+    const timeoutMs = options.timeoutMs ?? this.#cluster.settings.timeoutMs
+    const first = this.#seeds[0] ?? ''
+    await Promise.all(this.#seeds.slice(1).map(address => this.#refuseMember(address, timeoutMs)))
+    const connection = this.#cluster.connection(first, callLane)
+    const call = { timeoutMs, signal: options.signal }
+    const response = await connection.unary(initMethod, { header: { timeoutMs } }, call)
+    return { clusterId: hex(response.clusterId), node: response.node }
+  }
+
+  async #refuseMember(address: string, timeoutMs: number): Promise<void> {
+    try {
+      const connection = this.#cluster.connection(address, callLane)
+      const asked = await connection.unary(nodesMethod, {}, { timeoutMs: Math.min(timeoutMs, 1000) })
+      if (asked.clusterId.length === 0) return
+      throw new KvError('already-initialised', `${address} is a member of cluster ${hex(asked.clusterId)} already`)
+    } catch (error) {
+      // Whether it is down or not a member yet, it does not stand in the way.
+      if (error instanceof KvError && error.code === 'already-initialised') throw error
+    }
+  }
+
+  /** Adds a waiting node as a learner. `peerAddress` where its peers reach it, when the cluster does not know it yet. */
+  addMember(node: string, peerAddress = '', options: CallOptions = {}): Promise<readonly ReplicaInfo[]> {
+    return this.#change(memberAddMethod, node, peerAddress, options)
+  }
+
+  /** Makes a learner that has caught up a voter. */
+  promoteMember(node: string, options: CallOptions = {}): Promise<readonly ReplicaInfo[]> {
+    return this.#change(memberPromoteMethod, node, '', options)
+  }
+
+  removeMember(node: string, options: CallOptions = {}): Promise<readonly ReplicaInfo[]> {
+    return this.#change(memberRemoveMethod, node, '', options)
+  }
+
+  /** To `node`, or to the most up-to-date voter. Returns the new leader's name. */
+  async transferLeader(node = '', options: CallOptions & { readonly rangeId?: number } = {}): Promise<string> {
+    const request = { node, rangeId: options.rangeId ?? 1 }
+    const response = await callWithRetries(this.#cluster, transferLeaderMethod, request, 'leader', options)
+    return response.leader
+  }
+
+  async #change(
+    method: typeof memberAddMethod,
+    node: string,
+    peerAddress: string,
+    options: CallOptions,
+  ): Promise<readonly ReplicaInfo[]> {
+    const response = await callWithRetries(this.#cluster, method, { node, peerAddress }, 'leader', options)
+    return response.replicas.map(replicaInfo)
+  }
+}
+
+function hex(bytes: Uint8Array | null | undefined): string {
+  return Buffer.from(bytes ?? []).toString('hex')
+}
+
+function nodeInfo(status: quorate.v1.NodeStatus.$Properties): NodeInfo {
+  const record = status.record ?? {}
+  return {
+    id: record.id ?? '',
+    address: record.clientAddress ?? '',
+    peerAddress: record.peerAddress ?? '',
+    httpAddress: record.httpAddress ?? '',
+    live: status.live ?? false,
+    storeId: hex(record.storeId),
+    labels: record.labels ?? [],
+    software: status.software ?? '',
+  }
+}
+
+const roles: readonly ReplicaRole[] = ['unknown', 'voter', 'learner', 'voter-incoming', 'voter-outgoing']
+
+function replicaInfo(replica: quorate.v1.ReplicaStatus.$Properties): ReplicaInfo {
+  return {
+    node: replica.node ?? '',
+    replicaId: replica.replicaId ?? 0,
+    role: roles[replica.role ?? 0] ?? 'unknown',
+    reachable: replica.reachable ?? false,
+    applied: replica.applied ?? 0,
+    hash: replica.hash ?? '',
+    match: replica.match ?? 0,
+    term: replica.term ?? 0,
+  }
+}
+
+function rangeInfo(range: quorate.v1.RangeStatus.$Properties): RangeInfo {
+  return {
+    id: range.id ?? 0,
+    leader: range.leader ?? '',
+    term: range.term ?? 0,
+    commit: range.commit ?? 0,
+    generation: range.generation ?? 0,
+    firstIndex: range.firstIndex ?? 0,
+    lastIndex: range.lastIndex ?? 0,
+    closed: range.closed ?? 0,
+    keyCount: range.keyCount ?? 0,
+    byteCount: range.byteCount ?? 0,
+    replicas: (range.replicas ?? []).map(replicaInfo),
+  }
+}

@@ -1,0 +1,211 @@
+// Scans: pages of one instant, streamed. When a connection breaks in between, the scan goes on at the same instant
+// behind the last key that arrived, so the caller sees each key once. Leaving the iterator cancels the call.
+
+import { KvError } from '../base/errors.ts'
+import { quorate } from '../proto/quorate.js'
+import { type Bytes, type Span, type SpanOptions, copyBytes, keyAfter, parseSpan } from './bytes.ts'
+import { cancelledError } from './call-errors.ts'
+import { Attempts, becomeReady } from './calls.ts'
+import { type Cluster, callLane } from './cluster.ts'
+import { decodeCallError } from './error-decoding.ts'
+import { type ReadOptions, isLinearizable, readOptionsMessage } from './options.ts'
+import { type ReadOptionsMessage, scanMethod } from './wire.ts'
+
+export interface ScanOptions extends ReadOptions, SpanOptions {
+  readonly start?: Bytes
+  readonly end?: Bytes
+  readonly prefix?: Bytes
+  /** Keys in all; absent or 0: no limit. */
+  readonly limit?: number
+  /** From the largest key down. */
+  readonly reverse?: boolean
+  /** Leave the values empty. */
+  readonly keysOnly?: boolean
+  /** Keys a page, a hint for the server. */
+  readonly pageKeys?: number
+}
+
+/** One version of one key. Timestamps are the cluster's: see `timestampToDate`. */
+export interface KeyValue {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+  /** When this version was written. */
+  readonly timestamp: number
+  /** When the key was written first since it was last absent. */
+  readonly created: number
+  /** 1 for that first version. */
+  readonly version: number
+}
+
+interface Position {
+  span: Span
+  options: ReadOptionsMessage
+  /** Keys that were delivered or counted. */
+  seen: number
+  isDone: boolean
+}
+
+type Page = quorate.v1.ScanResponse
+
+/** A scan's `timeoutMs` bounds the wait for each page, not the whole: how long the caller takes is its own affair. */
+export async function* scanKeys(cluster: Cluster, options: ScanOptions): AsyncGenerator<KeyValue, void, undefined> {
+  for await (const page of scanPages(cluster, options, false)) {
+    for (const item of page.items) {
+      yield {
+        key: copyBytes(item.key ?? noKey),
+        value: copyBytes(item.value ?? noKey),
+        timestamp: item.timestamp ?? 0,
+        created: item.created ?? 0,
+        version: item.version ?? 0,
+      }
+    }
+  }
+}
+
+const noKey = new Uint8Array(0)
+
+export async function countKeys(cluster: Cluster, options: ScanOptions): Promise<number> {
+  const pages = scanPages(cluster, options, true)
+  for (;;) {
+    const step = await pages.next()
+    if (step.done) return step.value
+  }
+}
+
+/** Yields pages; returns how many keys were seen. */
+async function* scanPages(
+  cluster: Cluster,
+  options: ScanOptions,
+  countOnly: boolean,
+): AsyncGenerator<Page, number, undefined> {
+  const position: Position = {
+    span: parseSpan(options),
+    options: readOptionsMessage(options, cluster.observed.token),
+    seen: 0,
+    isDone: false,
+  }
+  const limit = options.limit ?? 0
+  let attempts = new Attempts(cluster, options)
+  await becomeReady(cluster, attempts.deadlineMs, options.signal)
+  for (;;) {
+    const nowMs = cluster.clock.monotonicMs()
+    const { routes } = cluster
+    const address = isLinearizable(position.options) ? routes.pickLeader(nowMs) : routes.pickAny(nowMs)
+    const request = {
+      header: cluster.header(Math.max(1, attempts.deadlineMs - nowMs)),
+      start: position.span.start,
+      end: position.span.end,
+      options: position.options,
+      limit: limit === 0 ? 0 : limit - position.seen,
+      reverse: options.reverse ?? false,
+      keysOnly: options.keysOnly ?? false,
+      countOnly,
+      pageKeys: options.pageKeys ?? 0,
+    }
+    const before = position.seen
+    const stream = new PageStream(cluster, address, request, options.signal)
+    try {
+      for (;;) {
+        const page = await stream.next(
+          Math.min(cluster.settings.attemptTimeoutMs * 3, attempts.deadlineMs - cluster.clock.monotonicMs()),
+        )
+        if (page === undefined) break
+        advance(cluster, position, page, before, countOnly, options.reverse ?? false)
+        if (!countOnly && page.items.length > 0) yield page
+        if (position.isDone || (limit > 0 && position.seen >= limit)) return position.seen
+        attempts = new Attempts(cluster, options)
+      }
+      return position.seen
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      await attempts.next(error, address)
+    } finally {
+      stream.cancel()
+    }
+  }
+}
+
+function advance(
+  cluster: Cluster,
+  position: Position,
+  page: Page,
+  before: number,
+  countOnly: boolean,
+  reverse: boolean,
+): void {
+  position.seen = countOnly ? before + page.count : position.seen + page.items.length
+  if (page.at > 0 && page.at !== position.options.at) {
+    // From here on, whoever serves the rest serves it at this instant.
+    cluster.observed.tokenTo(page.at)
+    position.options = { kind: quorate.v1.ReadKind.READ_KIND_AT, at: page.at }
+  }
+  const last = page.items[page.items.length - 1]?.key
+  const { start, end } = position.span
+  if (page.resume.length > 0) {
+    const resume = copyBytes(page.resume)
+    position.span = reverse ? { start, end: resume } : { start: resume, end }
+  } else if (last && !countOnly) {
+    position.span = reverse ? { start, end: copyBytes(last) } : { start: keyAfter(last), end }
+  }
+  // An empty `resume` means that the span is done, but the server may still send its last, empty page.
+  position.isDone = page.resume.length === 0
+}
+
+/** One call; pulls page after page, so that a slow consumer slows the server by flow control. */
+class PageStream {
+  readonly #cluster: Cluster
+  readonly #address: string
+  readonly #call
+  readonly #pages: AsyncIterator<Page>
+  readonly #signal: AbortSignal | undefined
+  #whyCancelled: KvError | undefined
+
+  constructor(
+    cluster: Cluster,
+    address: string,
+    request: quorate.v1.ScanRequest.$Properties,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#cluster = cluster
+    this.#address = address
+    this.#signal = signal
+    this.#call = cluster.connection(address, callLane).serverStream(scanMethod, request)
+    // Errors that nobody waits for (the caller left) must not end the process.
+    this.#call.on('error', () => undefined)
+    this.#pages = this.#call[Symbol.asyncIterator]() as AsyncIterator<Page>
+  }
+
+  async next(timeoutMs: number): Promise<Page | undefined> {
+    const signal = this.#signal
+    const onAbort = (): void => {
+      if (signal !== undefined) this.#cancelBecause(cancelledError(signal))
+    }
+    if (signal?.aborted) throw cancelledError(signal)
+    signal?.addEventListener('abort', onAbort)
+    const timer = this.#cluster.clock.setTimer(Math.max(1, timeoutMs), () => {
+      this.#cancelBecause(
+        new KvError('unavailable', `no page from ${this.#address} within ${Math.round(timeoutMs)} ms`),
+      )
+    })
+    try {
+      const step = await this.#pages.next()
+      if (step.done) return undefined
+      this.#cluster.answered(this.#address, step.value.header)
+      return step.value
+    } catch (error) {
+      throw this.#whyCancelled ?? decodeCallError(error, this.#address)
+    } finally {
+      timer.cancel()
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #cancelBecause(error: KvError): void {
+    this.#whyCancelled ??= error
+    this.#call.cancel()
+  }
+
+  cancel(): void {
+    this.#call.cancel()
+  }
+}

@@ -1,0 +1,336 @@
+// The way of every write (DESIGN.md 3, 10, 17): operations of a tick gather, all that arrives while a batch is under
+// way goes into the next one, and a batch's bytes, once encoded, are repeated unchanged until somebody answers for
+// them. The session's numbers make that safe: however often the bytes arrive, each write applies once.
+//
+// Invariants: a number is settled only when no attempt of its will follow; a write that some attempt may have carried
+// into the log is never reported as not applied.
+
+import { KvError } from '../base/errors.ts'
+import { SessionNumbers, sessionIdBytes } from '../base/session-numbers.ts'
+import { quorate } from '../proto/quorate.js'
+import { clockSkewMaxMs } from '../time/hybrid-clock.ts'
+import { type Timestamp, addMs } from '../time/timestamp.ts'
+import { closedError } from './call-errors.ts'
+import { type Cluster, writeLane } from './cluster.ts'
+import { DeadlineWatch } from './deadline-watch.ts'
+import { decodeErrorMessage } from './error-decoding.ts'
+import { Operation } from './operation.ts'
+import { OperationQueue, sweepOperations } from './operation-queue.ts'
+import type { CallOptions } from './options.ts'
+import type { BatchResponse, OutcomeMessage } from './wire.ts'
+
+/** What a Write message carries beside its number. */
+export type WriteRequest = Omit<quorate.v1.Write.$Properties, 'number'> & { number?: number }
+type WriteOperation = Operation<WriteRequest, OutcomeMessage>
+
+interface WriteBatch {
+  readonly operations: readonly WriteOperation[]
+  readonly bytes: Uint8Array
+  readonly notAfter: Timestamp
+  /** Monotonic milliseconds: the latest of its operations'. */
+  readonly deadlineMs: number
+  attempts: number
+  /** Some attempt may have been applied: its outcome is not known. */
+  isInDoubt: boolean
+  /** An attempt is out, unanswered. */
+  isOut: boolean
+  refusedUninitialised: number
+  lastError: KvError | undefined
+  isDone: boolean
+}
+
+const leaveEarlyMsMin = 50
+
+export class WriteLane {
+  readonly #cluster: Cluster
+  readonly #numbers: SessionNumbers
+  readonly #queue: OperationQueue<WriteRequest, OutcomeMessage>
+  readonly #underWay = new Set<WriteBatch>()
+  /** Parts of batches that were refused whole, waiting to go alone. */
+  #parts: WriteBatch[] = []
+  readonly #deadlines: DeadlineWatch
+  #isFlushScheduled = false
+  #isWaiting = false
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+    const { queueOperationsMax, queueBytesMax, clock } = cluster.settings
+    this.#numbers = new SessionNumbers(crypto.getRandomValues(new Uint8Array(sessionIdBytes)))
+    this.#queue = new OperationQueue({
+      name: 'client-writes',
+      operationsMax: queueOperationsMax,
+      bytesMax: queueBytesMax,
+    })
+    this.#deadlines = new DeadlineWatch(clock, nowMs => this.#sweep(nowMs))
+  }
+
+  /** Rejects with a KvError: see Client for the codes. */
+  submit<Result>(
+    request: WriteRequest,
+    bytes: number,
+    options: CallOptions,
+    finish: (outcome: OutcomeMessage) => Result,
+  ): Promise<Result> {
+    return new Promise<Result>((resolve, reject) => {
+      const cluster = this.#cluster
+      const refusal = cluster.isClosed ? closedError() : this.#queue.refusal(bytes)
+      if (refusal !== undefined) {
+        reject(refusal)
+        return
+      }
+      const deadlineMs = cluster.clock.monotonicMs() + (options.timeoutMs ?? cluster.settings.timeoutMs)
+      const operation: WriteOperation = new Operation(
+        request,
+        bytes,
+        deadlineMs,
+        finish,
+        resolve,
+        reject,
+        options.signal,
+      )
+      if (operation.isSettled) return
+      this.#queue.push(operation)
+      this.#deadlines.watch(deadlineMs)
+      this.#scheduleFlush()
+    })
+  }
+
+  close(): void {
+    this.#deadlines.close()
+    this.#queue.sweep(operation => operation.fail(closedError()))
+    for (const batch of [...this.#underWay, ...this.#parts]) this.#giveUp(batch, closedError())
+  }
+
+  #scheduleFlush(): void {
+    if (this.#isFlushScheduled) return
+    this.#isFlushScheduled = true
+    this.#cluster.clock.defer(() => {
+      this.#isFlushScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const cluster = this.#cluster
+    if (cluster.isClosed) return
+    if (!cluster.isReady) {
+      // The cluster's time is not known yet, and notAfter must be an instant of it.
+      if (this.#queue.length > 0 && !this.#isWaiting) {
+        this.#isWaiting = true
+        cluster.whenReady(() => this.#flush())
+      }
+      return
+    }
+    const { writeBatchesInFlight, batchOperationsMax, batchBytesMax } = cluster.settings
+    while (this.#underWay.size < writeBatchesInFlight) {
+      const part = this.#parts.shift()
+      const batch = part ?? this.#createBatch(this.#queue.take(batchOperationsMax, batchBytesMax))
+      if (batch === undefined) return
+      if (batch.isDone) continue
+      this.#underWay.add(batch)
+      this.#attempt(batch)
+    }
+  }
+
+  #createBatch(operations: WriteOperation[]): WriteBatch | undefined {
+    if (operations.length === 0) return undefined
+    let deadlineMs = 0
+    for (const operation of operations) {
+      operation.request.number = this.#numbers.next()
+      if (operation.deadlineMs > deadlineMs) deadlineMs = operation.deadlineMs
+    }
+    const { clock, observed } = this.#cluster
+    const remainingMs = Math.max(0, Math.ceil(deadlineMs - clock.monotonicMs()))
+    // A leader's clock may be ahead of what was seen by as much as the cluster tolerates.
+    return this.#encodeBatch(operations, deadlineMs, addMs(observed.now(), remainingMs + clockSkewMaxMs))
+  }
+
+  #encodeBatch(operations: readonly WriteOperation[], deadlineMs: number, notAfter: Timestamp): WriteBatch {
+    const bytes = quorate.v1.WriteBatch.encode({
+      session: this.#numbers.sessionId,
+      floor: this.#numbers.floor,
+      notAfter,
+      writes: operations.map(operation => operation.request),
+    }).finish()
+    return {
+      operations,
+      bytes,
+      notAfter,
+      deadlineMs,
+      attempts: 0,
+      isInDoubt: false,
+      isOut: false,
+      refusedUninitialised: 0,
+      lastError: undefined,
+      isDone: false,
+    }
+  }
+
+  #attempt(batch: WriteBatch): void {
+    const cluster = this.#cluster
+    if (batch.isDone || cluster.isClosed) return
+    const nowMs = cluster.clock.monotonicMs()
+    const timeoutMs = Math.min(cluster.settings.attemptTimeoutMs, batch.deadlineMs - nowMs)
+    if (timeoutMs <= 0) {
+      this.#giveUp(batch)
+      return
+    }
+    const address = cluster.routes.pickLeader(nowMs)
+    batch.attempts++
+    batch.isOut = true
+    for (const operation of batch.operations) operation.isSent = true
+    const request = { id: 0, header: cluster.header(timeoutMs), writes: batch.bytes }
+    cluster.stream(address, writeLane).send(request, timeoutMs, (error, response) => {
+      if (batch.isDone) return
+      batch.isOut = false
+      if (response === undefined) this.#lost(batch, address, error)
+      else this.#answered(batch, address, response)
+    })
+  }
+
+  #lost(batch: WriteBatch, address: string, error: KvError | undefined): void {
+    if (error?.code !== 'unavailable') batch.isInDoubt = true
+    batch.lastError = error
+    if (error?.code === 'too-large' || error?.code === 'invalid-argument') {
+      this.#refused(batch, error)
+      return
+    }
+    this.#cluster.lost(address)
+    this.#retry(batch, false, 0)
+  }
+
+  #answered(batch: WriteBatch, address: string, response: BatchResponse): void {
+    const cluster = this.#cluster
+    cluster.answered(address, response.header)
+    if (response.error) {
+      const error = decodeErrorMessage(response.error)
+      batch.lastError = error
+      const goNow = cluster.refused(address, error)
+      switch (error.code) {
+        case 'unknown-outcome':
+        case 'internal':
+          batch.isInDoubt = true
+          break
+        case 'not-leader':
+        case 'unavailable':
+        case 'overloaded':
+        case 'range-mismatch':
+        case 'draining':
+        case 'closed':
+        case 'cancelled':
+        case 'deadline-exceeded':
+          break
+        case 'not-initialised':
+          // A wiped node says so of itself; only when all do is there no cluster.
+          batch.refusedUninitialised++
+          if (batch.refusedUninitialised < cluster.routes.addresses.length) break
+          this.#refused(batch, error)
+          return
+        default:
+          this.#refused(batch, error)
+          return
+      }
+      this.#retry(batch, goNow, error.retryAfterMs)
+      return
+    }
+    if (response.outcomes.length !== batch.operations.length) {
+      const counts = `${response.outcomes.length} outcomes for ${batch.operations.length} writes`
+      batch.isInDoubt = true
+      this.#refused(batch, new KvError('internal', `${address} answered with ${counts}`))
+      return
+    }
+    this.#settle(batch)
+    for (let i = 0; i < batch.operations.length; i++) {
+      const outcome = response.outcomes[i]
+      if (outcome === undefined) continue
+      cluster.observed.tokenTo(outcome.timestamp)
+      batch.operations[i]?.answer(outcome)
+    }
+    this.#flush()
+  }
+
+  #retry(batch: WriteBatch, goNow: boolean, retryAfterMs: number): void {
+    if (batch.operations.every(operation => operation.isSettled)) {
+      // Nobody waits for it any more; the floor will pass its numbers.
+      this.#giveUp(batch)
+      return
+    }
+    const { clock, backoff } = this.#cluster
+    // A hint is followed at once, but two nodes that name each other are not followed for ever.
+    const isPrompt = goNow && batch.attempts <= 3
+    const delayMs = isPrompt ? 0 : backoff.delayMs(batch.attempts - 1, retryAfterMs)
+    if (delayMs === 0) clock.defer(() => this.#attempt(batch))
+    else clock.setTimer(delayMs, () => this.#attempt(batch))
+  }
+
+  /** `error` will not change by trying again. One bad operation must not fail its neighbours: each goes alone. */
+  #refused(batch: WriteBatch, error: KvError): void {
+    const mayBeOnesFault = error.code === 'invalid-argument' || error.code === 'too-large'
+    if (!mayBeOnesFault || batch.operations.length === 1) {
+      this.#giveUp(batch, error)
+      return
+    }
+    batch.isDone = true
+    this.#underWay.delete(batch)
+    for (const operation of batch.operations) {
+      const part = this.#encodeBatch([operation], operation.deadlineMs, batch.notAfter)
+      part.isInDoubt = batch.isInDoubt
+      this.#parts.push(part)
+    }
+    this.#flush()
+  }
+
+  /** No attempt follows. Without `error`, time is up. */
+  #giveUp(batch: WriteBatch, error?: KvError): void {
+    if (batch.isOut) batch.isInDoubt = true
+    this.#settle(batch)
+    for (const operation of batch.operations) {
+      if (!operation.isSettled) operation.fail(finalError(batch, error))
+    }
+    this.#flush()
+  }
+
+  #settle(batch: WriteBatch): void {
+    batch.isDone = true
+    this.#underWay.delete(batch)
+    for (const operation of batch.operations) this.#numbers.settled(operation.request.number ?? 0)
+  }
+
+  #sweep(nowMs: number): number {
+    const cluster = this.#cluster
+    let nextMs = this.#queue.sweep(operation => {
+      if (operation.deadlineMs > nowMs) return
+      const cause = cluster.isReady ? undefined : cluster.discoveryError
+      operation.fail(notSentError(cause))
+    })
+    for (const batch of [...this.#underWay, ...this.#parts]) {
+      if (batch.deadlineMs <= nowMs) {
+        if (!batch.isDone) this.#giveUp(batch)
+        continue
+      }
+      const earliestMs = sweepOperations(batch.operations, operation => {
+        // Who leaves before the batch ends cannot know what becomes of it; so nobody leaves for a few milliseconds.
+        const leavesEarly = batch.deadlineMs - operation.deadlineMs > leaveEarlyMsMin
+        if (leavesEarly && operation.deadlineMs <= nowMs) operation.fail(unknownOutcome(batch.lastError))
+      })
+      nextMs = Math.min(nextMs, earliestMs <= nowMs ? batch.deadlineMs : earliestMs)
+    }
+    return nextMs
+  }
+}
+
+function finalError(batch: WriteBatch, error: KvError | undefined): KvError {
+  if (batch.isInDoubt) return unknownOutcome(error ?? batch.lastError)
+  if (error !== undefined) return error
+  return notSentError(batch.lastError)
+}
+
+function unknownOutcome(cause: KvError | undefined): KvError {
+  const reason = cause === undefined ? '' : `: ${cause.message}`
+  return new KvError('unknown-outcome', `the write may or may not have been applied${reason}`, { cause })
+}
+
+function notSentError(cause: KvError | undefined): KvError {
+  if (cause === undefined) return new KvError('deadline-exceeded', 'the time was up before the write could be sent')
+  return new KvError('unavailable', `not applied: ${cause.message}`, { cause })
+}
