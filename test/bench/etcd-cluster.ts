@@ -1,0 +1,85 @@
+// Three etcd servers on this machine, built from the Go module beside this file into .cache/: the peer we measure against.
+// Defaults everywhere; etcd syncs every write, as we do.
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { must } from '../../src/base/assert.ts'
+import { freePorts } from '../support/free-ports.ts'
+import { until } from '../support/until.ts'
+
+const run = promisify(execFile)
+const source = join(import.meta.dirname, 'etcd')
+const built = join(import.meta.dirname, '../../.cache/etcd')
+const buildLimitMs = 600_000
+
+export const etcdLoad = join(built, 'load')
+
+/** Go's own cache makes this quick when nothing has changed. */
+async function build(): Promise<void> {
+  const go = (...args: string[]) => run('go', ['build', '-o', ...args], { cwd: source, timeout: buildLimitMs })
+  await go(join(built, 'server'), 'go.etcd.io/etcd/server/v3')
+  await go(etcdLoad, '.')
+}
+
+export class EtcdCluster {
+  readonly endpoints: string
+  readonly #children: readonly ChildProcess[]
+  readonly #folder: string
+
+  private constructor(endpoints: string, children: readonly ChildProcess[], folder: string) {
+    this.endpoints = endpoints
+    this.#children = children
+    this.#folder = folder
+  }
+
+  static async start(): Promise<EtcdCluster> {
+    await build()
+    const folder = mkdtempSync(join(tmpdir(), 'quorate-etcd-'))
+    const ports = await freePorts(6)
+    const servers = [1, 2, 3].map(number => ({
+      name: `e${number}`,
+      client: `http://127.0.0.1:${must(ports.pop())}`,
+      peer: `http://127.0.0.1:${must(ports.pop())}`,
+    }))
+    const initial = servers.map(server => `${server.name}=${server.peer}`).join(',')
+    const children = servers.map(({ name, client, peer }) =>
+      spawn(
+        join(built, 'server'),
+        [
+          ...['--name', name, '--data-dir', join(folder, name), '--log-level', 'error'],
+          ...['--listen-client-urls', client, '--advertise-client-urls', client],
+          ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+          ...['--initial-cluster', initial, '--initial-cluster-state', 'new'],
+        ],
+        { stdio: 'ignore' },
+      ),
+    )
+    const endpoints = servers.map(server => server.client).join(',')
+    const cluster = new EtcdCluster(endpoints, children, folder)
+    try {
+      for (const { client } of servers) {
+        await until('etcd is healthy', async () => (await fetch(`${client}/health`)).ok, { limitMs: 30_000 })
+      }
+    } catch (error) {
+      await cluster.close()
+      throw error
+    }
+    return cluster
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      this.#children.map(async child => {
+        if (child.exitCode !== null || child.signalCode !== null) return
+        const ended = once(child, 'exit')
+        child.kill('SIGKILL')
+        await ended
+      }),
+    )
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,169 @@
+// Where should older versions go? Puts a second and CPU a put for the layouts of DESIGN.md 7, over the LevelDB engine:
+// entries of 256 puts, 256-byte random values, 100,000 keys, one engine flush every 20,000 puts and one in flight.
+//
+//   node test/bench/layout.ts [puts, default 400000] [keys, default 100000] [layouts, default abcd]
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import type { Index, Keyspace, RangeId, ReplicaId } from '../../src/base/ids.ts'
+import { createPrng } from '../../src/base/prng.ts'
+import type { Engine, EngineBatchOperation } from '../../src/engine/engine.ts'
+import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
+import { encodeNumber } from '../../src/mvcc/engine-keys.ts'
+import { createVersion, decodeVersion, type Version } from '../../src/mvcc/version.ts'
+import { VersionCache } from '../../src/mvcc/version-cache.ts'
+import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
+import type { Timestamp } from '../../src/time/timestamp.ts'
+
+const putsTotal = Number(process.argv[2] ?? 400_000)
+const keysTotal = Number(process.argv[3] ?? 100_000)
+const entryPuts = 256
+const valueBytes = 256
+const flushPuts = 20_000
+const cacheBytes = 64 * 1024 * 1024
+
+interface Layout {
+  /** One entry's puts; what must be written with it is kept until `flush`. */
+  apply(index: number, keys: readonly Buffer[], values: readonly Buffer[]): void
+  flush(): Promise<void>
+}
+
+const source: Source = { rangeId: 1 as RangeId, replicaId: 1 as ReplicaId }
+const keyspace = 0 as Keyspace
+
+/** History outside the version store: the same records, cache and engine, other keys for what was replaced. */
+function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' | 'none'): Layout {
+  const cache = new VersionCache(cacheBytes)
+  let latest = new Map<string, Version>()
+  let frozen = new Map<string, Version>()
+  let older: EngineBatchOperation[] = []
+  const find = (row: string): Version | undefined => {
+    const known = latest.get(row) ?? frozen.get(row) ?? cache.get(row)
+    if (known !== undefined) return known
+    const stored = engine.get(`d${row}`)
+    return stored && decodeVersion(row, stored)
+  }
+  return {
+    apply(index, keys, values) {
+      const replaced: Buffer[] = []
+      for (const [position, keyBytes] of keys.entries()) {
+        const row = `\0${keyBytes.toString('latin1')}`
+        const timestamp = (index * entryPuts + position) as Timestamp
+        const previous = history === 'none' ? undefined : find(row)
+        const version = createVersion({
+          row,
+          keyBytes,
+          source,
+          index: index as Index,
+          timestamp,
+          created: previous?.created ?? timestamp,
+          version: (previous?.version ?? 0) + 1,
+          deleted: false,
+          value: values[position] ?? Buffer.alloc(0),
+          previous: undefined,
+          stored: 'nothing',
+        })
+        latest.set(row, version)
+        if (previous === undefined) continue
+        if (history === 'own-key')
+          older.push({ key: `v${row}\0${encodeNumber(previous.timestamp)}`, value: previous.record })
+        else replaced.push(Buffer.from(row, 'latin1'), previous.record)
+      }
+      if (replaced.length > 0) older.push({ key: `h${encodeNumber(index)}`, value: Buffer.concat(replaced) })
+    },
+    async flush() {
+      frozen = latest
+      latest = new Map()
+      const operations = older
+      older = []
+      for (const version of frozen.values()) operations.push({ key: `d${version.row}`, value: version.record })
+      await engine.write(operations)
+      if (history !== 'none') for (const version of frozen.values()) cache.set(version)
+    },
+  }
+}
+
+async function createStoreLayout(engine: Engine): Promise<Layout> {
+  const opened = await VersionStore.open(engine, { yieldNow: () => setImmediate(), cacheBytesMax: cacheBytes })
+  if (opened.kind !== 'opened') throw new Error(opened.message)
+  const { store } = opened
+  return {
+    apply(index, keys, values) {
+      for (const [position, key] of keys.entries()) {
+        const value = values[position] ?? Buffer.alloc(0)
+        store.put(source, index as Index, keyspace, key, value, (index * entryPuts + position) as Timestamp)
+      }
+    },
+    flush: () => store.flush(0, () => []),
+  }
+}
+
+async function measure(name: string, create: (engine: Engine) => Layout | Promise<Layout>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'quorate-layout-'))
+  const engine = await openLevelEngine(directory)
+  try {
+    const layout = await create(engine)
+    const prng = createPrng(1)
+    // Values are cut from random bytes at random offsets: they neither compress nor cost the loop much.
+    const noise = Buffer.from(Array.from({ length: 1 << 20 }, () => prng.below(256)))
+    const allKeys = Array.from({ length: keysTotal }, (_, number) =>
+      Buffer.from(`key/${String(number).padStart(12, '0')}`),
+    )
+    let index = 0
+    let applyMs = 0
+    const run = async (puts: number, pick: (put: number) => number): Promise<void> => {
+      let flushing: Promise<void> = Promise.resolve()
+      let unflushed = 0
+      for (let done = 0; done < puts; done += entryPuts) {
+        const keys: Buffer[] = []
+        const values: Buffer[] = []
+        for (let put = done; put < done + entryPuts; put++) {
+          keys.push(allKeys[pick(put)] ?? Buffer.alloc(0))
+          const offset = prng.below(noise.length - valueBytes)
+          values.push(noise.subarray(offset, offset + valueBytes))
+        }
+        const began = performance.now()
+        layout.apply(++index, keys, values)
+        applyMs += performance.now() - began
+        unflushed += entryPuts
+        if (unflushed >= flushPuts) {
+          await flushing
+          flushing = layout.flush()
+          unflushed = 0
+        }
+        await setImmediate()
+      }
+      await flushing
+      await layout.flush()
+    }
+    // Every key has a version before the measurement, so that every put replaces one.
+    await run(keysTotal, put => put % keysTotal)
+    applyMs = 0
+    const cpu = process.cpuUsage()
+    const start = performance.now()
+    await run(putsTotal, () => prng.below(keysTotal))
+    const seconds = (performance.now() - start) / 1000
+    const used = process.cpuUsage(cpu)
+    const perPut = (microseconds: number): string => `${(microseconds / putsTotal).toFixed(1)} µs`
+    console.log(
+      `${name.padEnd(44)} ${Math.round(putsTotal / seconds)
+        .toLocaleString('en')
+        .padStart(9)} puts/s ` +
+        `${perPut(used.user + used.system).padStart(9)} CPU a put, ${perPut(applyMs * 1000).padStart(8)} of it applying`,
+    )
+  } finally {
+    await engine.close()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+const layouts: readonly (readonly [string, (engine: Engine) => Layout | Promise<Layout>])[] = [
+  ['(a) each older version under its own key', engine => createPlainLayout(engine, 'own-key')],
+  ['(b) inline, one record an entry', engine => createPlainLayout(engine, 'entry-record')],
+  ['(c) inline runs ended at flushes: VersionStore', createStoreLayout],
+  ['(d) no history, no read before the write', engine => createPlainLayout(engine, 'none')],
+]
+const wanted = process.argv[4] ?? 'abcd'
+for (const [name, create] of layouts) if (wanted.includes(name.charAt(1))) await measure(name, create)

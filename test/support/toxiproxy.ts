@@ -1,0 +1,117 @@
+// The real Toxiproxy server: TOXIPROXY_URL, the PATH, or `go install` into the cache. Where it cannot be had, suites are
+// skipped with a loud message, and fail when CI=true: a suite that silently tests nothing is worse than none.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { type Proxy as ProxyApi, type Toxic, type ToxicType as Type, Toxiproxy } from 'toxiproxy-node-client'
+import { findToxiproxy } from '../../src/cli/local-cluster-proxies.ts'
+import { freePorts } from './free-ports.ts'
+import { until, within } from './until.ts'
+
+const apiLimitMs = 5_000
+
+/** Why there is no Toxiproxy, or undefined when there is one. Throws in CI. */
+export async function toxiproxyMissing(): Promise<string | undefined> {
+  if (process.env.TOXIPROXY_URL !== undefined) return undefined
+  try {
+    await findToxiproxy()
+    return undefined
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    if (process.env.CI === 'true') throw error
+    console.error(`\n*** SKIPPED, because there is no Toxiproxy: ${reason} ***\n`)
+    return reason
+  }
+}
+
+export type Direction = 'upstream' | 'downstream'
+/** `drop` loses every byte and resets on healing; `hold` keeps them back and delivers on healing. */
+export type Cut = 'drop' | 'hold'
+
+/** One proxied link. `upstream` is from the dialler to whom it dialled. */
+export class Link {
+  readonly name: string
+  readonly #api: ProxyApi
+  readonly #toxics: Toxic<object>[] = []
+
+  constructor(name: string, api: ProxyApi) {
+    this.name = name
+    this.#api = api
+  }
+
+  async #toxic(type: Type, stream: Direction, attributes: object): Promise<void> {
+    const name = `${type}-${stream}`
+    const body = { name, type, stream, toxicity: 1, attributes }
+    this.#toxics.push(await within(`${this.name}: ${name}`, apiLimitMs, this.#api.addToxic(body)))
+  }
+
+  async cut(how: Cut, directions: readonly Direction[] = ['upstream', 'downstream']): Promise<void> {
+    for (const stream of directions) {
+      if (how === 'drop') await this.#toxic('timeout', stream, { timeout: 0 })
+      else await this.#toxic('bandwidth', stream, { rate: 0 })
+    }
+  }
+
+  async slow(latencyMs: number, jitterMs: number): Promise<void> {
+    for (const stream of ['upstream', 'downstream'] as const) {
+      await this.#toxic('latency', stream, { latency: latencyMs, jitter: jitterMs })
+    }
+  }
+
+  /** Resets every connection now, and whatever is dialled until healing. */
+  async reset(): Promise<void> {
+    await this.#toxic('reset_peer', 'downstream', { timeout: 0 })
+  }
+
+  async heal(): Promise<void> {
+    for (const toxic of this.#toxics.splice(0)) await within(`${this.name}: healing`, apiLimitMs, toxic.remove())
+  }
+
+  async close(): Promise<void> {
+    await within(`${this.name}: removal`, apiLimitMs, this.#api.remove())
+  }
+}
+
+export class ToxiproxyServer {
+  readonly #api: Toxiproxy
+  readonly #stop: () => Promise<void>
+  readonly #links: Link[] = []
+
+  private constructor(api: Toxiproxy, stop: () => Promise<void>) {
+    this.#api = api
+    this.#stop = stop
+  }
+
+  static async start(): Promise<ToxiproxyServer> {
+    const given = process.env.TOXIPROXY_URL
+    if (given !== undefined) return new ToxiproxyServer(new Toxiproxy(given), async () => {})
+    const path = await findToxiproxy()
+    const [port] = await freePorts(1)
+    const child = spawn(path, ['-host', '127.0.0.1', '-port', String(port)], { stdio: 'ignore' })
+    const api = new Toxiproxy(`http://127.0.0.1:${port}`)
+    await until('toxiproxy answers', () => within('version', 500, api.getVersion()))
+    return new ToxiproxyServer(api, async () => {
+      const ended = child.exitCode === null ? once(child, 'exit') : undefined
+      child.kill('SIGKILL')
+      await ended
+    })
+  }
+
+  async link(name: string, listen: string, upstream: string): Promise<Link> {
+    const body = { name: `${process.pid}-${listen}-${name}`, listen, upstream, enabled: true }
+    const proxy = await within(`a proxy for ${name}`, apiLimitMs, this.#api.createProxy(body))
+    const link = new Link(name, proxy)
+    this.#links.push(link)
+    return link
+  }
+
+  /** Removes every toxic, from our own links alone: a server that was given may have others. */
+  async heal(): Promise<void> {
+    await Promise.all(this.#links.map(link => link.heal()))
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#links.map(link => link.close()))
+    await this.#stop()
+  }
+}
