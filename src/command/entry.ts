@@ -92,9 +92,11 @@ export function decodeEntry(data: Uint8Array): EntryCommand {
   return { kind: 'batch', header, requests }
 }
 
-/** The last stamp of an entry, from its header alone. */
-export function lastStampOf(data: Uint8Array): Timestamp {
-  return asTimestamp(view(data).readDoubleBE(28))
+/** The last stamp of an entry, from its header alone; undefined: no entry of ours, which applying will say. */
+export function lastStampOf(data: Uint8Array): Timestamp | undefined {
+  if (data.length < headerBytes) return undefined
+  const stamp = view(data).readDoubleBE(28)
+  return Number.isSafeInteger(stamp) && stamp >= 0 ? asTimestamp(stamp) : undefined
 }
 
 /** An entry without operations takes one stamp. */

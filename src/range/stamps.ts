@@ -9,7 +9,10 @@ import type { HybridClock } from '../time/hybrid-clock.ts'
 const readBytesMax = 1024 * 1024
 
 export function mergeStamps(hybridClock: HybridClock, entries: readonly Entry[]): void {
-  for (const entry of entries) if (entry.kind === 'command') hybridClock.mergeOwn(lastStampOf(entry.data))
+  for (const entry of entries) {
+    const stamp = entry.kind === 'command' ? lastStampOf(entry.data) : undefined
+    if (stamp !== undefined) hybridClock.mergeOwn(stamp)
+  }
 }
 
 /** All entries of `log` above `applied`; what is applied is in the state's last stamp. */
