@@ -3,13 +3,12 @@
 // Invariants: the cluster id is durable before anything of that cluster is answered; `init` makes a cluster only where
 // none of the given addresses knows one; joining is repeated until it is done, and repeating it is harmless.
 
-import { randomBytes } from 'node:crypto'
 import { KvError, isKvError } from './base/errors.ts'
 import { type ClusterId, type NodeId, asClusterId, asNodeId } from './base/ids.ts'
 import type { Logger } from './base/logger.ts'
 import type { NodeConfig } from './config.ts'
-import type { DataDirectory } from './data-directory.ts'
 import type { ClusterView } from './gateway/cluster-view.ts'
+import type { NodeDirectory } from './node-ports.ts'
 import type { quorate } from './proto/quorate.js'
 import { Joiner } from './range/joiner.ts'
 import type { LocalStore } from './range/local-store.ts'
@@ -17,7 +16,7 @@ import { type NodeRegistry, storeIdOf } from './range/node-registry.ts'
 import { type Store, rangeOne } from './range/store.ts'
 import type { Clock } from './time/clock.ts'
 import { createHello } from './transport/hello.ts'
-import type { GrpcPeerClient } from './transport/peer-client.ts'
+import type { PeerCalls } from './transport/peer-calls.ts'
 import type { Transport } from './transport/transport.ts'
 
 const initDeadlineMs = 5_000
@@ -25,15 +24,16 @@ const peerAskMs = 1_000
 
 export interface ClusterMembershipOptions {
   readonly config: NodeConfig
-  readonly directory: DataDirectory
+  readonly directory: NodeDirectory
   readonly clock: Clock
   readonly logger: Logger
   readonly registry: NodeRegistry
   readonly store: Store
   readonly localStore: LocalStore
   readonly transport: Transport
-  readonly peers: GrpcPeerClient
+  readonly peers: PeerCalls
   readonly record: () => quorate.v1.INodeRecord
+  readonly randomBytes: (length: number) => Uint8Array
   readonly setClusterId: (clusterId: ClusterId) => void
 }
 
@@ -108,7 +108,7 @@ export class ClusterMembership implements ClusterView {
   }
 
   async init(): Promise<ClusterId> {
-    const { directory, store, clock, config, peers, localStore, setClusterId } = this.#options
+    const { directory, store, clock, config, peers, localStore, randomBytes, setClusterId } = this.#options
     if (directory.identity.clusterId !== undefined || this.#isInitialising)
       throw new KvError(
         'already-initialised',
@@ -131,7 +131,7 @@ export class ClusterMembership implements ClusterView {
       throw new KvError('already-initialised', `node ${this.node} is in a cluster already`)
     this.#isInitialising = true
     try {
-      const clusterId = asClusterId(randomBytes(16).toString('hex'))
+      const clusterId = asClusterId(Buffer.from(randomBytes(16)).toString('hex'))
       setClusterId(clusterId)
       await store.bootstrap()
       directory.joinCluster(clusterId)

@@ -3,6 +3,7 @@
 
 import { type WriteLimits, defaultWriteLimits } from './command/limits.ts'
 import { type GatewayLimits, gatewayLimitsDefault } from './gateway/limits.ts'
+import { defaultSegmentBytes } from './log/segment-log.ts'
 import { receiveBytesMax } from './transport/peer-service.ts'
 import { type ServerLimits, serverLimitsDefault } from './server/limits.ts'
 
@@ -20,6 +21,8 @@ export interface NodeLimits {
   /** Log kept behind the flushed state for slow followers, before they need a snapshot. */
   readonly logRetainedBytes: number
   readonly logBytes: number
+  /** A segment file's size: the log gives room back a segment at a time, and each new one is written through once. */
+  readonly logSegmentBytes: number
   readonly historyRetentionMs: number
   readonly drainMs: number
   /** What a write may be, as the range's leader checks it. */
@@ -36,6 +39,7 @@ export const defaultLimits: NodeLimits = {
   uncommittedBytes: 64 * 1024 * 1024,
   logRetainedBytes: 64 * 1024 * 1024,
   logBytes: 2 * 1024 * 1024 * 1024,
+  logSegmentBytes: defaultSegmentBytes,
   historyRetentionMs: 10 * 60 * 1000,
   drainMs: 5_000,
   write: defaultWriteLimits,

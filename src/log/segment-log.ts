@@ -5,6 +5,7 @@
 // less than half, what is left in it is queued anew, slice by slice; once those copies are durable nothing holds
 // the segment.
 
+import { randomBytes as secureRandomBytes } from 'node:crypto'
 import type { ClusterId, Index, RangeId, ReplicaId } from '../base/ids.ts'
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../time/clock.ts'
@@ -41,6 +42,8 @@ export interface SegmentLogOptions {
   readonly limitBytes?: number
   /** Of entries' data, kept in memory. */
   readonly cacheBytes?: number
+  /** For the nonces of segments: nobody may guess them (default: the system's). */
+  readonly randomBytes?: (length: number) => Uint8Array
   /** A write or sync failed, or an old segment cannot be read: the node must end. Called once. */
   readonly onFatal: (error: Error) => void
 }
@@ -63,7 +66,8 @@ export async function openSegmentLog(options: SegmentLogOptions): Promise<OpenLo
     if (state.isOpen) options.onFatal(error)
   }
   const segmentBytes = options.segmentBytes ?? defaultSegmentBytes
-  const setOptions = { directory, files, identity, segmentBytes, onFatal }
+  const randomBytes = options.randomBytes ?? secureRandomBytes
+  const setOptions = { directory, files, identity, segmentBytes, randomBytes, onFatal }
   const recovered = await recover(setOptions, options.recordedFlush)
   if (recovered.kind !== 'recovered') return recovered
   const ceiling = (): number => (state.isOpen ? options.ceiling() : 0)

@@ -3,7 +3,6 @@
 //
 // Invariant: a file goes only after a durable flush header promised `oldestLive` above it.
 
-import { randomBytes } from 'node:crypto'
 import { assert, must } from '../base/assert.ts'
 import type { LogFiles } from './log-files.ts'
 import { Segment } from './segment.ts'
@@ -21,6 +20,8 @@ export interface SegmentSetOptions {
   readonly files: LogFiles
   readonly identity: SegmentIdentity
   readonly segmentBytes: number
+  /** For nonces. */
+  readonly randomBytes: (length: number) => Uint8Array
   readonly onFatal: (error: Error) => void
 }
 
@@ -45,7 +46,7 @@ export function createHeader(
 ): SegmentHeader {
   // The last flush of a segment is a bare header that names the next: there is always room for it.
   const bytes = Math.max(options.segmentBytes, segmentHeaderBytes + needed + flushHeaderBytes)
-  return { ...options.identity, ...numbers, nonce: randomBytes(16), bytes, cut }
+  return { ...options.identity, ...numbers, nonce: options.randomBytes(16), bytes, cut }
 }
 
 export class SegmentSet {

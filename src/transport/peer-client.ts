@@ -3,10 +3,10 @@
 import { Client, Metadata, type ServiceError, credentials, status } from '@grpc/grpc-js'
 import { type ErrorCode, KvError } from '../base/errors.ts'
 import type { NodeId } from '../base/ids.ts'
-import type { PeerClient } from '../gateway/cluster-view.ts'
 import { quorate } from '../proto/quorate.js'
 import { ForwardLink } from './forward-link.ts'
 import { createHello } from './hello.ts'
+import type { PeerCalls } from './peer-calls.ts'
 import type { PeerContext } from './peer-context.ts'
 import { type BytesMethod, peerClientOptions, peerMethods } from './peer-service.ts'
 import type { NodeAddress } from './transport.ts'
@@ -16,20 +16,13 @@ export interface PeerClientOptions extends PeerContext {
   readonly addressOf: (node: NodeId) => NodeAddress | undefined
 }
 
-/** Deadlines are of Clock.monotonicMs. */
-export interface GrpcPeerClient extends PeerClient {
-  /** Our own Hello and clocks are filled in where the request has none. Rejects with KvError. */
-  join(address: string, request: quorate.v1.IJoinRequest, deadlineMs: number): Promise<quorate.v1.IJoinResponse>
-  close(): Promise<void>
-}
-
-export function createPeerClient(options: PeerClientOptions): GrpcPeerClient {
+export function createPeerClient(options: PeerClientOptions): PeerCalls {
   return new PeerClientAdapter(options)
 }
 
 const callTimeoutMaxMs = 600_000
 
-class PeerClientAdapter implements GrpcPeerClient {
+class PeerClientAdapter implements PeerCalls {
   readonly #options: PeerClientOptions
   readonly #links = new Map<NodeId, ForwardLink>()
   readonly #clients = new Set<Client>()

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { KvError } from '../../src/base/errors.ts'
 import { asClusterId, asNodeId } from '../../src/base/ids.ts'
 import { systemClock } from '../../src/time/system-clock.ts'
-import { type GrpcPeerClient, createPeerClient } from '../../src/transport/peer-client.ts'
+import type { PeerCalls } from '../../src/transport/peer-calls.ts'
+import { createPeerClient } from '../../src/transport/peer-client.ts'
 import { until } from '../support/until.ts'
 import {
   type ContextChanges,
@@ -25,7 +26,7 @@ const writes = Uint8Array.of(1)
 async function open(
   handlers: ServerHandlers,
   changes: ContextChanges = {},
-): Promise<{ server: GrpcNode; proxy: TcpProxy; client: GrpcPeerClient }> {
+): Promise<{ server: GrpcNode; proxy: TcpProxy; client: PeerCalls }> {
   const server = await openGrpcNode('n2', {}, handlers)
   const proxy = await TcpProxy.open(server.server.port)
   const { context } = createTestNode('n1', changes)

@@ -1,0 +1,56 @@
+// What a node is composed from: the outside world as ports. src/node.ts hands in the adapters; whoever hands in others
+// has the same node on another clock, network and disk.
+
+import type { Logger } from './base/logger.ts'
+import type { ClusterId } from './base/ids.ts'
+import type { Engine } from './engine/engine.ts'
+import type { LogFiles } from './log/log-files.ts'
+import type { quorate } from './proto/quorate.js'
+import type { Clock } from './time/clock.ts'
+import type { FrameStats } from './transport/message-codec.ts'
+import type { PeerCalls } from './transport/peer-calls.ts'
+import type { PeerContext } from './transport/peer-context.ts'
+import type { Identity, Transport } from './transport/transport.ts'
+
+/** Whose data these are. Both changes are durable when they return. */
+export interface NodeDirectory {
+  readonly identity: Identity
+  readonly logPath: string
+  joinCluster(clusterId: ClusterId): void
+  /** Only while the node is in no cluster: it has promised nothing (DESIGN.md 5). */
+  discardLog(): void
+}
+
+/** What other nodes ask of this one, behind the peer listener. */
+export interface PeerHandlers {
+  forward(request: quorate.v1.IBatchRequest): Promise<quorate.v1.IBatchResponse>
+  join(request: quorate.v1.IJoinRequest): Promise<quorate.v1.IJoinResponse>
+  peerStatus(): Promise<quorate.v1.IPeerStatusResponse>
+}
+
+export interface NodeAddresses {
+  readonly peer: string
+  readonly client: string
+  readonly http: string
+}
+
+export interface NodePorts {
+  readonly clock: Clock
+  /** Uniform bytes: ids, nonces, the seeds of jitter. */
+  readonly randomBytes: (length: number) => Uint8Array
+  /** Uniform in [0, bound). */
+  readonly randomInt: (bound: number) => number
+  readonly directory: NodeDirectory
+  /** Opened, and locked against a second process; the node closes it. */
+  readonly engine: Engine
+  readonly logFiles: LogFiles
+  readonly createTransport: (context: PeerContext & { readonly stats: () => FrameStats }) => Transport
+  readonly createPeers: (context: PeerContext) => PeerCalls
+  /** What others are told to dial; asked again whenever it is told. */
+  readonly addresses: () => NodeAddresses
+  /** Free bytes of the disk under the data directory. */
+  readonly freeBytes: () => Promise<number>
+  readonly logger: Logger
+  /** The node has halted: nothing more is sent, answered or written. The process must end. */
+  readonly onFatal: (error: unknown) => void
+}
