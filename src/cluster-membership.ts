@@ -59,10 +59,14 @@ export class ClusterMembership implements ClusterView {
       logger,
       ask: (address, deadlineMs) => peers.join(address, {}, deadlineMs),
       joined: (clusterId, nodes) => this.#joined(clusterId, nodes),
-      // The leader's first message may make the replica before the answer to the join has told the cluster's id.
+      // The leader's first message may make the replica before the answer to the join has told the cluster's id; and who
+      // is restarted before its first snapshot has forgotten whom to answer.
       isDone: () =>
         this.#isInitialising ||
-        (this.clusterId() !== undefined && store.replica(rangeOne) !== undefined && !this.#isRecordStale()),
+        (this.clusterId() !== undefined &&
+          store.replica(rangeOne) !== undefined &&
+          this.#options.registry.records().length > 0 &&
+          !this.#isRecordStale()),
     })
     if (config.join.length > 0) this.#joiner.start()
     if (this.clusterId() !== undefined) for (const address of addresses) void this.#compareCluster(address)

@@ -53,7 +53,13 @@ export interface NodeCore extends AsyncDisposable {
 export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promise<NodeCore> {
   const { clock, logger, directory } = ports
   await using resources = new AsyncDisposableStack()
-  const engine = createSerialEngine(ports.engine)
+  let halt = (): void => {}
+  const onFatal = (error: unknown): void => {
+    // At once: whoever embeds the node may take its time to end it.
+    halt()
+    ports.onFatal(error)
+  }
+  const engine = createSerialEngine(ports.engine, onFatal)
   resources.defer(() => engine.close())
   if (directory.identity.clusterId === undefined) await discardLeftovers(directory, engine)
   const opened = await VersionStore.open(engine, {
@@ -61,13 +67,6 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   })
   if (opened.kind === 'damaged') throw new KvError('damaged', opened.message)
   const versions = opened.store
-
-  let halt = (): void => {}
-  const onFatal = (error: unknown): void => {
-    // At once: whoever embeds the node may take its time to end it.
-    halt()
-    ports.onFatal(error)
-  }
 
   let hybridClock = new HybridClock(() => clock.unixMs())
   const log = await openLog(config, ports, opened.recordedFlush, () => hybridClock.nextCeiling(), onFatal)

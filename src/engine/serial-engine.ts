@@ -3,12 +3,19 @@
 
 import type { Engine, EngineBatchOperation } from './engine.ts'
 
-export function createSerialEngine(engine: Engine): Engine {
+/** `onFailure`: a write failed, once; whoever asked for it hears of it as well. */
+export function createSerialEngine(engine: Engine, onFailure: (error: unknown) => void = () => {}): Engine {
   let last: Promise<void> = Promise.resolve()
+  let isFailed = false
+  const failed = (error: unknown): void => {
+    if (isFailed) return
+    isFailed = true
+    onFailure(error)
+  }
   const write = (batch: readonly EngineBatchOperation[]): Promise<void> => {
     // After a failed write nothing more is written: the state of the disk is unknown.
     last = last.then(() => engine.write(batch))
-    last.catch(() => {})
+    last.catch(failed)
     return last
   }
   return {

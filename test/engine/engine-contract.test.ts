@@ -6,7 +6,10 @@ import { isKvError } from '../../src/base/errors.ts'
 import type { Engine, EngineBatchOperation } from '../../src/engine/engine.ts'
 import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
 import { createSerialEngine } from '../../src/engine/serial-engine.ts'
+import { createPrng } from '../../src/base/prng.ts'
+import { SimEngineDisk } from '../sim/sim-engine.ts'
 import { createMemoryEngine } from '../support/memory-engine.ts'
+import { startVirtualTime } from '../support/virtual-time.ts'
 
 const closers: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -25,6 +28,21 @@ async function openLevel(): Promise<Engine> {
   return engine
 }
 
+/** Reads and writes take time, virtually. */
+async function openSimulated(): Promise<Engine> {
+  const time = startVirtualTime()
+  const clock = time.createClock()
+  const prng = createPrng(1)
+  const engine = new SimEngineDisk({ prng }).open({
+    schedule: complete => clock.arriveAfter(prng.next() * 3, complete),
+  })
+  closers.push(async () => {
+    await engine.close()
+    await time.stop()
+  })
+  return engine
+}
+
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1')
 const puts = (...keys: string[]): EngineBatchOperation[] => keys.map(key => ({ key, value: bytes(`value of ${key}`) }))
 const keysOf = (pairs: readonly { key: string }[]): string[] => pairs.map(pair => pair.key)
@@ -32,6 +50,7 @@ const everything = { start: '', end: '\xff\xff\xff' }
 
 describe.each([
   { name: 'LevelDB', open: openLevel },
+  { name: 'the simulated disk', open: openSimulated },
   { name: 'memory', open: async () => createMemoryEngine() as Engine },
   { name: 'serial over memory', open: async () => createSerialEngine(createMemoryEngine()) },
 ])('the engine port over $name', ({ open }) => {
@@ -108,6 +127,37 @@ describe.each([
     await engine.write([...puts('a'), { key: 'a', value: undefined }, ...puts('b'), { key: 'b', value: bytes('last') }])
     expect(engine.get('a')).toBeUndefined()
     expect(Buffer.from(engine.get('b') ?? []).toString()).toBe('last')
+  })
+
+  test('a read sees what was there when it was asked for, however long it takes', async () => {
+    const engine = await open()
+    await engine.write(puts('a'))
+    const reading = engine.read(everything, { limit: 10 })
+    await engine.write(puts('b'))
+    expect(keysOf(await reading)[0]).toBe('a')
+  })
+
+  test('is not harmed by bytes that change once its write has resolved', async () => {
+    const engine = await open()
+    const value = bytes('first')
+    await engine.write([{ key: 'a', value }])
+    value.fill(0)
+    expect(Buffer.from(engine.get('a') ?? []).toString()).toBe('first')
+  })
+
+  test('refuses everything once closed, and its snapshots with it', async () => {
+    const engine = await open()
+    await engine.write(puts('a'))
+    const snapshot = engine.snapshot()
+    const other = engine.snapshot()
+    await other.close()
+    await expect((async () => await other.read(everything, { limit: 1 }))()).rejects.toThrow()
+    await snapshot.close()
+    await engine.close()
+    expect(() => engine.get('a')).toThrow()
+    await expect(engine.read(everything, { limit: 1 })).rejects.toThrow()
+    await expect(engine.write(puts('b'))).rejects.toThrow()
+    expect(() => engine.snapshot()).toThrow()
   })
 
   test('estimates the bytes of a span', async () => {

@@ -3,16 +3,16 @@
 // contract suite.
 
 import { type LogFile, type LogFiles, unfinishedSuffix } from '../../src/log/log-files.ts'
+import { must } from '../../src/base/assert.ts'
 import type { Prng } from '../../src/base/prng.ts'
 
 export const pageBytes = 4096
 
 interface Inode {
   /** What a reader sees. */
-  readonly cached: Buffer
-  /** What is on disk. */
-  readonly durable: Buffer
-  readonly dirty: Set<number>
+  readonly bytes: Buffer
+  /** What is on disk of the pages that are not synced. */
+  readonly unsynced: Map<number, Buffer>
 }
 
 interface Write {
@@ -21,22 +21,30 @@ interface Write {
   readonly offset: number
 }
 
+/** Completes an operation on so many bytes, later: at once or in virtual time. */
+export type LogFilesSchedule = (complete: () => void, operation: 'write' | 'create' | 'sync', bytes: number) => void
+
 export interface FakeLogFilesOptions {
   readonly prng: Prng
-  /** Completes an operation; the default is a microtask. */
-  readonly schedule?: (complete: () => void) => void
+  /** The default is a microtask. */
+  readonly schedule?: LogFilesSchedule
+  /** Whether `writes` fills. */
+  readonly recordsWrites?: boolean
 }
 
 export class FakeLogFiles implements LogFiles {
   readonly #prng: Prng
-  readonly #schedule: (complete: () => void) => void
+  readonly #recordsWrites: boolean
+  #schedule: LogFilesSchedule
   readonly #directories = new Set<string>()
   #names = new Map<string, Inode>()
   #durableNames = new Map<string, Inode>()
   #inFlight = new Set<Write>()
+  /** Files that are being made. */
+  #unfinished = new Map<string, Buffer>()
   #life = 0
   #held: (() => void)[] | undefined
-  /** Every completed and attempted write since the start, for tests that count. */
+  /** Every completed and attempted write since the start, for tests that count, where `recordsWrites`. */
   writes: { readonly path: string; readonly offset: number; readonly data: Buffer }[] = []
   /** Asked before each operation; an error fails it. */
   fault: (operation: 'write' | 'read' | 'create' | 'sync', path: string) => Error | undefined = () => undefined
@@ -44,6 +52,7 @@ export class FakeLogFiles implements LogFiles {
   constructor(options: FakeLogFilesOptions) {
     this.#prng = options.prng
     this.#schedule = options.schedule ?? queueMicrotask
+    this.#recordsWrites = options.recordsWrites ?? false
   }
 
   /** Writes wait until `release`. */
@@ -67,13 +76,14 @@ export class FakeLogFiles implements LogFiles {
 
   /** The bytes of a file as a reader sees them: change them at will, on disk too. */
   corrupt(path: string, change: (bytes: Buffer) => void): void {
-    const inode = this.#inode(path)
-    change(inode.cached)
-    change(inode.durable)
+    const { bytes, unsynced } = this.#inode(path)
+    change(bytes)
+    for (const page of unsynced.keys())
+      bytes.copy(must(unsynced.get(page)), 0, page * pageBytes, (page + 1) * pageBytes)
   }
 
   contents(path: string): Buffer {
-    return this.#inode(path).cached
+    return this.#inode(path).bytes
   }
 
   paths(): string[] {
@@ -82,9 +92,7 @@ export class FakeLogFiles implements LogFiles {
 
   /** Puts a file there as it is, durably: an old copy, another's file, a shorter one. */
   place(path: string, bytes: Buffer): void {
-    const inode = { cached: Buffer.from(bytes), durable: Buffer.from(bytes), dirty: new Set<number>() }
-    this.#names.set(path, inode)
-    this.#durableNames.set(path, inode)
+    this.#place(path, Buffer.from(bytes))
   }
 
   lose(path: string): void {
@@ -94,10 +102,15 @@ export class FakeLogFiles implements LogFiles {
 
   /** A disk with the same bytes: what happens to one does not happen to the other. */
   copy(): FakeLogFiles {
-    const twin = new FakeLogFiles({ prng: this.#prng, schedule: this.#schedule })
+    const twin = new FakeLogFiles({ prng: this.#prng, schedule: this.#schedule, recordsWrites: this.#recordsWrites })
     for (const directory of this.#directories) twin.#directories.add(directory)
-    for (const [path, inode] of this.#names) twin.place(path, inode.cached)
+    for (const [path, inode] of this.#names) twin.place(path, inode.bytes)
     return twin
+  }
+
+  wipe(): void {
+    this.#names.clear()
+    this.#durableNames.clear()
   }
 
   /** The process ends. Nothing under way is answered; handles are void. */
@@ -105,6 +118,8 @@ export class FakeLogFiles implements LogFiles {
     this.#life++
     for (const write of this.#inFlight) this.#crashWrite(write, kind)
     this.#inFlight = new Set()
+    for (const [path, whole] of this.#unfinished) if (this.#flip()) this.#finish(path, whole)
+    this.#unfinished = new Map()
     this.#held = undefined
     if (kind === 'kill') return
     for (const [path, inode] of this.#names)
@@ -112,17 +127,15 @@ export class FakeLogFiles implements LogFiles {
     for (const path of this.#durableNames.keys())
       if (!this.#names.has(path) && this.#flip()) this.#durableNames.delete(path)
     this.#names = new Map(this.#durableNames)
-    for (const inode of this.#names.values()) {
-      for (const page of inode.dirty) {
-        if (this.#flip()) inode.cached.copy(inode.durable, page * pageBytes, page * pageBytes, (page + 1) * pageBytes)
-      }
-      inode.dirty.clear()
-      inode.durable.copy(inode.cached)
+    for (const { bytes, unsynced } of this.#names.values()) {
+      for (const [page, onDisk] of unsynced) if (this.#flip()) onDisk.copy(bytes, page * pageBytes)
+      unsynced.clear()
     }
   }
 
   /** The disk as one process sees it: after a crash, what it still asks is not done and never answered. */
-  mount(): LogFiles {
+  mount(schedule = this.#schedule): LogFiles {
+    this.#schedule = schedule
     const life = this.#life
     const alive = <T>(operation: () => Promise<T>): Promise<T> =>
       life === this.#life ? operation() : new Promise<T>(() => undefined)
@@ -149,10 +162,11 @@ export class FakeLogFiles implements LogFiles {
   create(path: string, head: Uint8Array, bytes: number): Promise<LogFile> {
     const whole = Buffer.alloc(bytes)
     whole.set(head)
-    this.place(path + unfinishedSuffix, Buffer.alloc(bytes))
-    return this.#complete('create', path, () => {
-      this.lose(path + unfinishedSuffix)
-      this.place(path, whole)
+    this.#place(path + unfinishedSuffix, Buffer.alloc(0))
+    this.#unfinished.set(path, whole)
+    return this.#complete('create', path, bytes, () => {
+      this.#unfinished.delete(path)
+      this.#finish(path, whole)
       return this.#open(path)
     })
   }
@@ -170,7 +184,7 @@ export class FakeLogFiles implements LogFiles {
   }
 
   syncDirectory(): Promise<void> {
-    return this.#complete('sync', '', () => {
+    return this.#complete('sync', '', 0, () => {
       this.#durableNames = new Map(this.#names)
     })
   }
@@ -183,26 +197,26 @@ export class FakeLogFiles implements LogFiles {
       if (!isOpen || life !== this.#life) throw new Error('this handle is closed')
     }
     return {
-      bytes: inode.cached.byteLength,
+      bytes: inode.bytes.byteLength,
       write: (data, length, offset) => {
         check()
         // Taken when it completes, so that whoever changes the bytes before that is found out.
         const write = { inode, data: Buffer.from(data.buffer, data.byteOffset, length), offset }
-        if (offset + length > inode.cached.byteLength) throw new Error('a write past the end of a preallocated file')
+        if (offset + length > inode.bytes.byteLength) throw new Error('a write past the end of a preallocated file')
         this.#inFlight.add(write)
-        this.writes.push({ path, offset, data: Buffer.from(write.data) })
-        return this.#complete('write', path, () => {
+        if (this.#recordsWrites) this.writes.push({ path, offset, data: Buffer.from(write.data) })
+        return this.#complete('write', path, length, () => {
           this.#inFlight.delete(write)
-          write.data.copy(inode.cached, offset)
-          write.data.copy(inode.durable, offset)
+          write.data.copy(inode.bytes, offset)
+          copyToDisk(inode, write.data, offset)
         })
       },
       read: (target, offset) => {
         check()
         const fault = this.fault('read', path)
         if (fault !== undefined) throw fault
-        if (offset + target.byteLength > inode.cached.byteLength) throw new Error(`${path} ends before ${offset}`)
-        inode.cached.copy(target, 0, offset, offset + target.byteLength)
+        if (offset + target.byteLength > inode.bytes.byteLength) throw new Error(`${path} ends before ${offset}`)
+        inode.bytes.copy(target, 0, offset, offset + target.byteLength)
       },
       close: () => {
         isOpen = false
@@ -211,7 +225,7 @@ export class FakeLogFiles implements LogFiles {
     }
   }
 
-  #complete<T>(operation: 'write' | 'create' | 'sync', path: string, effect: () => T): Promise<T> {
+  #complete<T>(operation: 'write' | 'create' | 'sync', path: string, bytes: number, effect: () => T): Promise<T> {
     const life = this.#life
     return new Promise((resolve, reject) => {
       const complete = (): void => {
@@ -221,7 +235,7 @@ export class FakeLogFiles implements LogFiles {
         else reject(fault)
       }
       if (operation === 'write' && this.#held !== undefined) this.#held.push(complete)
-      else this.#schedule(complete)
+      else this.#schedule(complete, operation, bytes)
     })
   }
 
@@ -236,13 +250,26 @@ export class FakeLogFiles implements LogFiles {
       const torn = this.#prng.below(8) === 0 ? from + this.#prng.below(to - from) : to
       if (kind === 'kill') {
         if (page >= handedOver) break
-        data.copy(inode.cached, from, from - offset, to - offset)
-        inode.dirty.add(page)
+        if (!inode.unsynced.has(page))
+          inode.unsynced.set(page, Buffer.from(inode.bytes.subarray(page * pageBytes, (page + 1) * pageBytes)))
+        data.copy(inode.bytes, from, from - offset, to - offset)
       } else if (this.#flip()) {
-        data.copy(inode.cached, from, from - offset, torn - offset)
-        data.copy(inode.durable, from, from - offset, torn - offset)
+        data.copy(inode.bytes, from, from - offset, torn - offset)
+        copyToDisk(inode, data.subarray(from - offset, torn - offset), from)
       }
     }
+  }
+
+  #place(path: string, bytes: Buffer): void {
+    const inode = { bytes, unsynced: new Map<number, Buffer>() }
+    this.#names.set(path, inode)
+    this.#durableNames.set(path, inode)
+  }
+
+  /** The file is whole, under its name. */
+  #finish(path: string, whole: Buffer): void {
+    this.lose(path + unfinishedSuffix)
+    this.#place(path, whole)
   }
 
   #inode(path: string): Inode {
@@ -253,5 +280,14 @@ export class FakeLogFiles implements LogFiles {
 
   #flip(): boolean {
     return this.#prng.below(2) === 0
+  }
+}
+
+/** What was written, in those pages of which the disk would otherwise keep something older. */
+function copyToDisk({ unsynced }: Inode, data: Buffer, offset: number): void {
+  for (const [page, onDisk] of unsynced) {
+    const from = Math.max(offset, page * pageBytes)
+    const to = Math.min(offset + data.byteLength, page * pageBytes + onDisk.byteLength)
+    if (from < to) data.copy(onDisk, from - page * pageBytes, from - offset, to - offset)
   }
 }

@@ -57,7 +57,7 @@ export const identity = {
 }
 
 export function createDisk(seed = 1): FakeLogFiles {
-  return new FakeLogFiles({ prng: createPrng(seed) })
+  return new FakeLogFiles({ prng: createPrng(seed), recordsWrites: true })
 }
 
 export interface Opening {

@@ -1,15 +1,18 @@
 import { createPrng } from '../../src/base/prng.ts'
-import { systemClock } from '../../src/time/system-clock.ts'
+import { startVirtualTime } from '../support/virtual-time.ts'
 import { createTestNode, storeOf } from './grpc-world.ts'
 import { MemoryNetwork } from './memory-transport.ts'
-import { type ContractNode, transportContract } from './transport-contract.ts'
+import { type ContractNode, type ContractWorld, transportContract } from './transport-contract.ts'
 
-transportContract('in memory', async () => {
-  const network = new MemoryNetwork({ clock: systemClock, random: createPrng(1).next })
+async function openWorld(encodes: boolean, delayMaxMs: number): Promise<ContractWorld> {
+  const time = startVirtualTime()
+  const network = new MemoryNetwork({ scheduler: time.scheduler, random: createPrng(1).next, encodes })
+  network.setFaults({ delayMaxMs })
   const open = (name: string, other: string): ContractNode => {
     const node = createTestNode(name)
     const stats = () => ({ flushMicros: 120, freeBytes: 5_000_000_000, draining: false })
-    const transport = network.transport({ ...node.context, stats })
+    const clock = time.createClock()
+    const transport = network.transport({ ...node.context, clock, stats })
     const opened: ContractNode = Object.assign(node, { transport })
     transport.start({
       onMessages: (from, messages) => {
@@ -30,6 +33,10 @@ transportContract('in memory', async () => {
     heal: (from, to) => network.heal(from, to),
     close: async () => {
       await Promise.all([a.transport.close(), b.transport.close()])
+      await time.stop()
     },
   }
-})
+}
+
+transportContract('in memory', () => openWorld(false, 0))
+transportContract('in memory, through the codec, on slow links', () => openWorld(true, 3))

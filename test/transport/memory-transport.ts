@@ -1,16 +1,15 @@
-// The Transport port inside one process: a network of nodes whose directed links can be cut, slowed and made lossy.
-// With a virtual clock and a seeded `random` the same calls give the same deliveries.
+// The Transport port inside one process, in virtual time: the nodes' end of the simulated network.
 //
 // It keeps what the port promises: nothing is delivered inside `send`, order holds per (peer, channel) unless
 // `reorder` is asked for, clocks are judged and merged before messages are handed over, strangers get nothing.
+// A paused process hears of everything when it goes on, a killed one never.
 
-import { must } from '../../src/base/assert.ts'
-import { type NodeId, asStoreId } from '../../src/base/ids.ts'
+import { assert } from '../../src/base/assert.ts'
+import type { ClusterId, NodeId, StoreId } from '../../src/base/ids.ts'
 import { ClockGate } from '../../src/transport/clock-gate.ts'
 import { createHello, judgeHello } from '../../src/transport/hello.ts'
-import type { FrameStats } from '../../src/transport/message-codec.ts'
+import { type Frame, type FrameStats, decodeFrame, encodeFrame } from '../../src/transport/message-codec.ts'
 import type { PeerContext } from '../../src/transport/peer-context.ts'
-import { withDeadline } from '../../src/transport/stall-guard.ts'
 import type {
   Channel,
   NodeAddress,
@@ -20,48 +19,39 @@ import type {
   Transport,
   TransportHandlers,
 } from '../../src/transport/transport.ts'
-import type { Clock, Timer } from '../../src/time/clock.ts'
+import { SimClock, type SimScheduler } from '../sim/sim-clock.ts'
+import { type Lane, type LaneState, type Link, type LinkFaults, Links } from './memory-network.ts'
+import { MemorySnapshot } from './memory-snapshot.ts'
 
 export interface MemoryNetworkOptions {
-  readonly clock: Clock
+  readonly scheduler: SimScheduler
   /** Uniform in [0, 1). */
   readonly random: () => number
+  /** Whether every frame is encoded and decoded: slower, and nothing is shared between nodes. */
+  readonly encodes?: boolean
 }
 
-/** What a directed link does to each delivery. */
-export interface LinkFaults {
-  readonly delayMinMs: number
-  readonly delayMaxMs: number
-  readonly loss: number
-  readonly duplication: number
-  readonly reorder: boolean
-}
-
+/** Its clock is a SimClock. */
 export interface MemoryTransportOptions extends PeerContext {
   readonly stats: () => FrameStats
 }
 
-const soundLink: LinkFaults = { delayMinMs: 0, delayMaxMs: 0, loss: 0, duplication: 0, reorder: false }
-const snapshotStallMs = 10_000
-
 export class MemoryNetwork {
-  readonly clock: Clock
-  readonly random: () => number
+  readonly links: Links
+  readonly encodes: boolean
   readonly #nodes = new Map<NodeId, MemoryTransport>()
-  readonly #cuts = new Set<string>()
-  readonly #faults = new Map<string, LinkFaults>()
-  #faultsOfAll: LinkFaults = soundLink
-  readonly #watchers = new Set<() => void>()
 
   constructor(options: MemoryNetworkOptions) {
-    this.clock = options.clock
-    this.random = options.random
+    this.encodes = options.encodes ?? false
+    this.links = new Links(options.scheduler, options.random, {
+      broke: (link, lane) => this.#nodes.get(link.from)?.broke(link, lane),
+    })
   }
 
   /** A node that starts again under its name takes the place of the old one. */
   transport(options: MemoryTransportOptions): Transport {
     const transport = new MemoryTransport(this, options)
-    this.#nodes.set(options.identity().node, transport)
+    this.#nodes.set(transport.node, transport)
     return transport
   }
 
@@ -69,72 +59,111 @@ export class MemoryNetwork {
     return this.#nodes.get(node)
   }
 
+  /** Its process was killed: the streams of others to it break now, of which they may hear, and its own may be drained. */
+  kill(transport: Transport): void {
+    assert(transport instanceof MemoryTransport, 'it is of this network')
+    const { node } = transport
+    if (this.#nodes.get(node) !== transport) return
+    this.forget(transport)
+    for (const link of this.links.all()) {
+      if (link.to === node) this.links.break(link)
+      else if (link.from === node && this.links.random() < 0.5) this.links.break(link)
+    }
+  }
+
   forget(transport: MemoryTransport): void {
-    if (this.#nodes.get(transport.node) === transport) this.#nodes.delete(transport.node)
-    this.#changed()
+    transport.end()
+    if (this.#nodes.get(transport.node) !== transport) return
+    this.#nodes.delete(transport.node)
+    for (const other of this.#nodes.values()) other.lost(transport)
   }
 
   cut(from: NodeId, to: NodeId): void {
-    this.#cuts.add(linkKey(from, to))
-    this.#changed()
+    const link = this.links.link(from, to)
+    link.isCut = true
+    this.#nodes.get(from)?.breakSnapshots(to)
+    this.#nodes.get(to)?.breakSnapshots(from)
   }
 
   heal(from: NodeId, to: NodeId): void {
-    this.#cuts.delete(linkKey(from, to))
-  }
-
-  healAll(): void {
-    this.#cuts.clear()
-    this.#faults.clear()
-    this.#faultsOfAll = soundLink
+    this.links.link(from, to).isCut = false
   }
 
   isCut(from: NodeId, to: NodeId): boolean {
-    return this.#cuts.has(linkKey(from, to)) || !this.#nodes.has(to)
+    return this.links.link(from, to).isCut
   }
 
-  setFaults(faults: Partial<LinkFaults>, from?: NodeId, to?: NodeId): void {
-    const whole = { ...soundLink, ...faults }
-    if (from === undefined || to === undefined) this.#faultsOfAll = whole
-    else this.#faults.set(linkKey(from, to), whole)
+  /** No cut, clog or fault any more. */
+  healAll(): void {
+    this.links.healAll()
   }
 
-  faults(from: NodeId, to: NodeId): LinkFaults {
-    return this.#faults.get(linkKey(from, to)) ?? this.#faultsOfAll
+  /** Of one link, or of all that have none of their own; undefined: none of its own any more. */
+  setFaults(faults: Partial<LinkFaults> | undefined, from?: NodeId, to?: NodeId): void {
+    this.links.setFaults(faults, from, to)
   }
 
-  /** Called whenever a link is cut or a node is gone. */
-  watch(watcher: () => void): () => void {
-    this.#watchers.add(watcher)
-    return () => this.#watchers.delete(watcher)
+  /** Holds what arrives, in order, until `unclog`; far too much of it, and the oldest is dropped. */
+  clog(from: NodeId, to: NodeId): void {
+    this.links.clog(from, to)
   }
 
-  #changed(): void {
-    for (const watcher of this.#watchers) watcher()
+  unclog(from: NodeId, to: NodeId): void {
+    this.links.unclog(from, to)
+  }
+
+  /** A stream breaks midway: everything on its way is lost, and its sender learns of it. Without a lane, all of them. */
+  breakStream(from: NodeId, to: NodeId, lane?: Lane): void {
+    this.links.break(this.links.link(from, to), lane)
+  }
+
+  /** How long a packet takes now; undefined: it is lost. */
+  travelMs(from: NodeId, to: NodeId): number | undefined {
+    return this.links.travelMs(this.links.link(from, to))
   }
 }
 
 interface Outbox {
+  readonly lane: LaneState
   messages: RangeMessage[]
-  scheduled: boolean
-  /** No delivery before this one: order holds. */
-  notBeforeMs: number
+  isScheduled: boolean
+}
+
+interface Peer {
+  readonly node: NodeId
+  readonly link: Link
+  address: NodeAddress | undefined
+  readonly control: Outbox
+  readonly append: Outbox
+  verdict: Verdict | undefined
+}
+
+/** A judgement and what it rests on. */
+interface Verdict {
+  readonly source: ClusterId | undefined
+  readonly target: ClusterId | undefined
+  readonly targetStore: StoreId
+  readonly meantStore: StoreId
+  readonly knownStore: StoreId | undefined
+  readonly isWelcome: boolean
 }
 
 class MemoryTransport implements Transport {
   readonly node: NodeId
   readonly options: MemoryTransportOptions
+  readonly clock: SimClock
   readonly #network: MemoryNetwork
   readonly #gate: ClockGate
-  readonly #peers = new Map<NodeId, NodeAddress>()
-  readonly #outboxes = new Map<string, Outbox>()
+  readonly #peers = new Map<NodeId, Peer>()
   readonly #heard = new Map<NodeId, FrameStats & { readonly atMs: number }>()
-  readonly #snapshots = new Map<AbortController, Promise<boolean>>()
+  /** Under way from here, each with whom it is for. */
+  readonly #snapshots = new Map<MemorySnapshot, { readonly target: MemoryTransport; readonly sent: Promise<boolean> }>()
   #handlers: TransportHandlers | undefined
-  #heartbeat: Timer | undefined
-  #closed = false
+  #isClosed = false
 
   constructor(network: MemoryNetwork, options: MemoryTransportOptions) {
+    assert(options.clock instanceof SimClock, 'the network is in virtual time')
+    this.clock = options.clock
     this.#network = network
     this.options = options
     this.node = options.identity().node
@@ -146,151 +175,172 @@ class MemoryTransport implements Transport {
     this.#beat()
   }
 
-  setPeers(peers: readonly NodeAddress[]): void {
-    this.#peers.clear()
-    for (const peer of peers) if (peer.node !== this.node) this.#peers.set(peer.node, peer)
+  setPeers(addresses: readonly NodeAddress[]): void {
+    for (const peer of this.#peers.values()) peer.address = undefined
+    for (const address of addresses) if (address.node !== this.node) this.#peer(address.node).address = address
   }
 
   send(to: NodeId, channel: Channel, message: RangeMessage): void {
-    if (this.#closed) return
-    const outbox = this.#outbox(to, channel)
+    if (this.#isClosed) return
+    const peer = this.#peer(to)
+    const outbox = peer[channel]
     outbox.messages.push(message)
-    if (outbox.scheduled) return
-    outbox.scheduled = true
-    this.#network.clock.defer(() => {
-      outbox.scheduled = false
-      const messages = outbox.messages
+    if (outbox.isScheduled) return
+    outbox.isScheduled = true
+    this.clock.defer(() => {
+      outbox.isScheduled = false
+      const { messages } = outbox
       outbox.messages = []
-      this.#dispatch(to, outbox, messages)
+      if (!this.#dispatch(peer, outbox.lane, messages)) this.#handlers?.onUnreachable(to)
     })
   }
 
-  sendSnapshot(to: NodeId, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<boolean> {
-    const controller = new AbortController()
-    const abort = AbortSignal.any([signal, controller.signal])
-    const stopWatching = this.#network.watch(() => {
-      if (this.#network.isCut(this.node, to)) controller.abort()
+  async sendSnapshot(to: NodeId, outgoing: OutgoingSnapshot, signal: AbortSignal): Promise<boolean> {
+    const peer = this.#peer(to)
+    const target = this.#reach(peer)
+    const { links } = this.#network
+    const { hybridClock } = this.options
+    if (this.#isClosed || target === undefined || signal.aborted) return false
+    const [clock, rawClock] = [hybridClock.acknowledged(), hybridClock.raw()]
+    const { snapshot: there } = peer.link.lanes
+    const { snapshot: back } = links.link(to, this.node).lanes
+    const snapshot = new MemorySnapshot({
+      from: this.node,
+      sourceClock: this.clock,
+      targetClock: target.clock,
+      there: deliver => links.carryWhole(there, () => target.clock.arrive(deliver)),
+      back: deliver => links.carryWhole(back, () => this.clock.arrive(deliver)),
+      receive: async incoming => {
+        const handlers = target.#handlers
+        if (handlers === undefined || target.#isClosed || !target.#gate.admit(this.node, clock, rawClock)) return false
+        return await handlers.onSnapshot(incoming)
+      },
     })
-    const sent = this.#sendSnapshot(to, snapshot, abort).finally(() => {
-      stopWatching()
-      this.#snapshots.delete(controller)
-    })
-    this.#snapshots.set(controller, sent)
-    return sent
+    const sent = snapshot.send(outgoing, signal)
+    this.#snapshots.set(snapshot, { target, sent })
+    try {
+      return await sent
+    } finally {
+      this.#snapshots.delete(snapshot)
+    }
   }
 
   health(): readonly PeerHealth[] {
-    const now = this.#network.clock.monotonicMs()
-    return [...this.#peers.keys()].map(node => {
+    const now = this.clock.monotonicMs()
+    const health: PeerHealth[] = []
+    for (const { node, address } of this.#peers.values()) {
+      if (address === undefined) continue
       const heard = this.#heard.get(node)
-      return {
-        node,
-        live: heard !== undefined && now - heard.atMs <= this.options.electionTimeoutMs,
-        flushMicros: heard?.flushMicros ?? 0,
-        freeBytes: heard?.freeBytes ?? 0,
-        draining: heard?.draining ?? false,
-      }
-    })
+      const live = heard !== undefined && now - heard.atMs <= this.options.electionTimeoutMs
+      const { flushMicros = 0, freeBytes = 0, draining = false } = heard ?? {}
+      health.push({ node, live, flushMicros, freeBytes, draining })
+    }
+    return health
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    this.#heartbeat?.cancel()
     this.#network.forget(this)
-    for (const controller of this.#snapshots.keys()) controller.abort()
-    await Promise.all(this.#snapshots.values())
+    await Promise.all([...this.#snapshots.values()].map(({ sent }) => sent))
   }
 
-  /** A frame from `from`, on its way since some time ago. */
-  receive(from: MemoryTransport, clock: number, rawClock: number, messages: readonly RangeMessage[]): void {
-    if (this.#closed || this.#handlers === undefined) return
-    if (!this.#gate.admit(from.node, clock, rawClock)) return
-    this.#heard.set(from.node, { ...from.options.stats(), atMs: this.#network.clock.monotonicMs() })
-    if (messages.length > 0) this.#handlers.onMessages(from.node, messages)
+  /** Nothing more is said or heard; what is on its way may arrive. */
+  end(): void {
+    this.#isClosed = true
+    this.#breakSnapshots(() => true)
   }
 
-  #outbox(to: NodeId, channel: Channel): Outbox {
-    const key = `${to} ${channel}`
-    let outbox = this.#outboxes.get(key)
-    if (outbox === undefined) {
-      outbox = { messages: [], scheduled: false, notBeforeMs: 0 }
-      this.#outboxes.set(key, outbox)
+  /** The other transport is gone. */
+  lost(other: MemoryTransport): void {
+    this.#breakSnapshots(target => target === other)
+  }
+
+  breakSnapshots(to: NodeId): void {
+    this.#breakSnapshots(target => target.node === to)
+  }
+
+  broke(link: Link, lane: Lane): void {
+    if (lane === 'snapshot') this.breakSnapshots(link.to)
+    else this.clock.arriveAfter(0, () => this.#isClosed || this.#handlers?.onUnreachable(link.to))
+  }
+
+  #breakSnapshots(isMeant: (target: MemoryTransport) => boolean): void {
+    for (const [snapshot, { target }] of this.#snapshots) if (isMeant(target)) snapshot.break()
+  }
+
+  #receive(from: NodeId, frame: Frame): void {
+    if (this.#isClosed || this.#handlers === undefined) return
+    if (!this.#gate.admit(from, frame.clock, frame.rawClock)) return
+    const { flushMicros, freeBytes, draining, messages } = frame
+    this.#heard.set(from, { flushMicros, freeBytes, draining, atMs: this.clock.monotonicMs() })
+    if (messages.length > 0) this.#handlers.onMessages(from, messages)
+  }
+
+  #peer(node: NodeId): Peer {
+    let peer = this.#peers.get(node)
+    if (peer === undefined) {
+      const link = this.#network.links.link(this.node, node)
+      const outbox = (lane: Lane): Outbox => ({ lane: link.lanes[lane], messages: [], isScheduled: false })
+      const [control, append] = [outbox('control'), outbox('append')]
+      peer = { node, link, address: undefined, control, append, verdict: undefined }
+      this.#peers.set(node, peer)
     }
-    return outbox
+    return peer
   }
 
   /** The target, when it is there and both sides would accept each other. */
-  #reach(to: NodeId): MemoryTransport | undefined {
-    const address = this.#peers.get(to)
-    const target = this.#network.find(to)
-    if (address === undefined || target === undefined || this.#network.isCut(this.node, to)) return undefined
-    const hello = createHello(this.options, { node: to, storeId: asStoreId(address.storeId) })
-    const verdict = judgeHello(hello, target.options.identity(), target.options.knownStore)
-    return verdict.kind === 'welcome' ? target : undefined
+  #reach(peer: Peer): MemoryTransport | undefined {
+    const target = this.#network.find(peer.node)
+    if (peer.address === undefined || target === undefined || peer.link.isCut) return undefined
+    return this.#isWelcome(peer, peer.address, target) ? target : undefined
   }
 
-  #dispatch(to: NodeId, outbox: Outbox, messages: readonly RangeMessage[]): void {
-    if (this.#closed) return
-    const { clock, random } = this.#network
-    if (this.#reach(to) === undefined) {
-      if (messages.length > 0) this.#handlers?.onUnreachable(to)
-      return
+  #isWelcome(peer: Peer, address: NodeAddress, target: MemoryTransport): boolean {
+    const source = this.options.identity().clusterId
+    const self = target.options.identity()
+    const knownStore = target.options.knownStore(this.node)
+    let { verdict } = peer
+    if (
+      verdict === undefined ||
+      verdict.source !== source ||
+      verdict.target !== self.clusterId ||
+      verdict.targetStore !== self.storeId ||
+      verdict.meantStore !== address.storeId ||
+      verdict.knownStore !== knownStore
+    ) {
+      const hello = createHello(this.options, { node: peer.node, storeId: address.storeId })
+      const isWelcome = judgeHello(hello, self, target.options.knownStore).kind === 'welcome'
+      const rest = { target: self.clusterId, targetStore: self.storeId, meantStore: address.storeId, knownStore }
+      verdict = { source, ...rest, isWelcome }
+      peer.verdict = verdict
     }
-    const faults = this.#network.faults(this.node, to)
-    const { hybridClock } = this.options
-    const stamp = hybridClock.acknowledged()
-    const rawStamp = hybridClock.raw()
-    const copies = random() < faults.loss ? 0 : random() < faults.duplication ? 2 : 1
-    for (let copy = 0; copy < copies; copy++) {
-      const now = clock.monotonicMs()
-      const delayMs = faults.delayMinMs + random() * (faults.delayMaxMs - faults.delayMinMs)
-      const atMs = faults.reorder ? now + delayMs : Math.max(now + delayMs, outbox.notBeforeMs)
-      outbox.notBeforeMs = Math.max(outbox.notBeforeMs, atMs)
-      // Looked up again on arrival: the link may have been cut, or the node restarted, meanwhile.
-      const arrive = (): void => {
-        if (!this.#closed) this.#reach(to)?.receive(this, stamp, rawStamp, messages)
-      }
-      if (atMs <= now) clock.defer(arrive)
-      else clock.setTimer(atMs - now, arrive)
+    return verdict.isWelcome
+  }
+
+  /** False when nobody would hear it. */
+  #dispatch(peer: Peer, lane: LaneState, messages: readonly RangeMessage[]): boolean {
+    if (this.#isClosed) return true
+    if (this.#reach(peer) === undefined) return false
+    const { hybridClock, stats } = this.options
+    const frame: Frame = {
+      ...stats(),
+      hello: undefined,
+      clock: hybridClock.acknowledged(),
+      rawClock: hybridClock.raw(),
+      messages,
     }
+    const bytes = this.#network.encodes ? encodeFrame(frame) : undefined
+    this.#network.links.carry(lane, () => {
+      // Looked up again on arrival: the node may have restarted meanwhile, on another disk.
+      const target = this.#network.find(peer.node)
+      if (target === undefined || target.options.identity().storeId !== peer.verdict?.targetStore) return
+      target.clock.arrive(() => target.#receive(this.node, bytes === undefined ? frame : decodeFrame(bytes)))
+    })
+    return true
   }
 
   #beat(): void {
-    if (this.#closed) return
-    for (const to of this.#peers.keys()) this.#dispatch(to, this.#outbox(to, 'control'), [])
-    this.#heartbeat = this.#network.clock.setTimer(this.options.electionTimeoutMs / 3, () => this.#beat())
+    if (this.#isClosed) return
+    for (const peer of this.#peers.values()) if (peer.address !== undefined) this.#dispatch(peer, peer.control.lane, [])
+    this.clock.setTimer(this.options.electionTimeoutMs / 3, () => this.#beat())
   }
-
-  async #sendSnapshot(to: NodeId, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<boolean> {
-    const target = this.#reach(to)
-    if (target === undefined || signal.aborted) return false
-    let whole = false
-    const { clock } = this.#network
-    const faults = this.#network.faults(this.node, to)
-    async function* checked(): AsyncGenerator<Uint8Array, undefined> {
-      const iterator = snapshot.chunks[Symbol.asyncIterator]()
-      for (;;) {
-        const next = await withDeadline(clock, iterator.next(), snapshotStallMs, 'receiving a snapshot', signal)
-        if (next.done === true) break
-        const { promise: arrived, resolve } = Promise.withResolvers<void>()
-        clock.setTimer(faults.delayMaxMs, resolve)
-        await withDeadline(clock, arrived, snapshotStallMs + faults.delayMaxMs, 'receiving a snapshot', signal)
-        yield next.value
-      }
-      whole = true
-      return undefined
-    }
-    const { chunks: _, ...header } = snapshot
-    try {
-      const handlers = must(target.#handlers)
-      const installed = handlers.onSnapshot({ ...header, node: this.node, chunks: checked() })
-      return (await withDeadline(clock, installed, snapshotStallMs, 'installing a snapshot', signal)) && whole
-    } catch {
-      return false
-    }
-  }
-}
-
-function linkKey(from: NodeId, to: NodeId): string {
-  return `${from}>${to}`
 }

@@ -1,0 +1,97 @@
+// What a seed decides before anything happens: the machine, the network, the node's limits, how much load, how many faults.
+
+import { asNodeId } from '../../src/base/ids.ts'
+import type { Prng } from '../../src/base/prng.ts'
+import type { NodeConfig } from '../../src/config.ts'
+import { defaultLimits } from '../../src/node-limits.ts'
+import type { LinkFaults } from '../transport/memory-network.ts'
+import type { MachineTraits } from './sim-node.ts'
+
+export interface SimOptions {
+  readonly seed: number
+  readonly size: number
+  readonly electionTimeoutMs: number
+  readonly heartbeatMs: number
+  readonly link: LinkFaults
+  readonly machine: MachineTraits
+  readonly limits: NodeConfig['limits']
+  readonly clients: number
+  /** Mean pause between two operations of a client. */
+  readonly thinkMs: number
+  readonly clientLoss: number
+  /** Mean time between two faults; each lasts a while. */
+  readonly faultEveryMs: number
+  readonly safetyMs: number
+}
+
+const mebibyte = 1 << 20
+
+export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOptions> = {}): SimOptions {
+  const pick = <T>(...choices: readonly T[]): T => choices[prng.below(choices.length)] as T
+  const electionTimeoutMs = pick(300, 500, 1_000)
+  const size = pick(3, 5, 5, 5)
+  const tiny = (): boolean => prng.below(3) === 0
+  return {
+    seed,
+    size,
+    electionTimeoutMs,
+    heartbeatMs: Math.round(electionTimeoutMs / pick(5, 10)),
+    link: {
+      delayMinMs: pick(0, 0.1, 1),
+      delayMaxMs: pick(0.2, 2, 10, 30),
+      loss: pick(0, 0, 0.001, 0.01, 0.05),
+      duplication: pick(0, 0, 0.01, 0.05),
+      reorder: pick(false, false, true),
+    },
+    machine: {
+      syncMinMs: pick(0.1, 0.5, 2),
+      syncMaxMs: pick(0.3, 3, 15),
+      spikeEvery: pick(0, 50, 300),
+      spikeMs: pick(50, 200, 800),
+      timerLateMaxMs: pick(0, 1, 5),
+    },
+    limits: {
+      ...defaultLimits,
+      // Tiny limits make rare paths common.
+      entryBytes: tiny() ? 256 : mebibyte,
+      engineFlushMs: pick(20, 100, 400),
+      engineFlushBytes: tiny() ? 512 : 4 * mebibyte,
+      logRetainedBytes: pick(1, 2_000, 64 * mebibyte),
+      logSegmentBytes: pick(8_192, 32_768, 131_072),
+      historyRetentionMs: pick(2_000, 10_000, 600_000),
+      drainMs: 1_000,
+    },
+    clients: 2 + prng.below(6),
+    thinkMs: pick(50, 150, 400),
+    clientLoss: pick(0, 0.01, 0.1),
+    faultEveryMs: pick(700, 1_500, 4_000),
+    safetyMs: 50_000,
+    ...overrides,
+  }
+}
+
+export function nodeNames(size: number) {
+  return Array.from({ length: size }, (_, at) => asNodeId(`n${at + 1}`))
+}
+
+export function nodeConfig(options: SimOptions, name: string): NodeConfig {
+  const address = { host: 'sim', port: 1 }
+  return {
+    node: asNodeId(name),
+    dataDirectory: name,
+    listen: address,
+    peerListen: address,
+    httpListen: address,
+    advertise: undefined,
+    peerAdvertise: undefined,
+    httpAdvertise: undefined,
+    join: nodeNames(options.size).map(node => `${node}:1`),
+    peers: new Map(),
+    electionTimeoutMs: options.electionTimeoutMs,
+    heartbeatMs: options.heartbeatMs,
+    logLevel: 'silent',
+    reflection: false,
+    votersTarget: options.size,
+    limits: options.limits,
+  }
+}

@@ -1,0 +1,312 @@
+// What must hold for one range after every event, in the words of the Raft paper (figure 3) and of DESIGN.md 5 to 8. It keeps
+// records that no node ever sees: every committed entry, every vote and every acknowledgement that left a node.
+
+import { strict as assert } from 'node:assert'
+import { asIndex, type RangeId, type ReplicaId } from '../../src/base/ids.ts'
+import type { RecoveredReplica } from '../../src/log/log.ts'
+import type { Configuration, Entry, Message, RaftStatus } from '../../src/raft/types.ts'
+import type { Replica } from '../../src/range/replica.ts'
+import { Model } from './model.ts'
+
+interface Seen {
+  term: number
+  commit: number
+  applied: number
+  closed: number
+  lastIndex: number
+  /** Up to here the entries were compared with those that are committed. */
+  checkedTo: number
+  isLeader: boolean
+  configuration: Configuration
+}
+
+/** What a replica has said that it must remember for ever. */
+interface Said {
+  /** Since its last restart: terms that only heartbeats were answered in need not be durable. */
+  term: number
+  durableTerm: number
+  readonly votes: Map<number, ReplicaId>
+  /** Up to where it acknowledged appends as durable, by the term of the leader that it told. */
+  readonly acknowledged: Map<number, number>
+}
+
+/** No version may ever appear at or below `stamp` in an entry after `index`. */
+interface Promised {
+  readonly stamp: number
+  readonly index: number
+}
+
+const entriesBytes = 1 << 20
+
+export class RangeChecker {
+  readonly rangeId: RangeId
+  readonly model: Model
+  /** Leaders seen, one a term. */
+  readonly leaders = new Map<number, ReplicaId>()
+  readonly start: number
+  readonly #committed: Entry[] = []
+  readonly #hashes = new Map<number, string>()
+  readonly #said = new Map<ReplicaId, Said>()
+  readonly #seen = new WeakMap<Replica, Seen>()
+  #promised: Promised = { stamp: 0, index: 0 }
+
+  constructor(rangeId: RangeId, start: number) {
+    this.rangeId = rangeId
+    this.start = start
+    this.model = new Model(start)
+  }
+
+  /** The largest index that anyone knows to be committed. */
+  get committed(): number {
+    return this.start + this.#committed.length
+  }
+
+  termAt(index: number): number | undefined {
+    return this.#committed[index - this.start - 1]?.term
+  }
+
+  /** A node gave away, with everything up to `index` applied, that nothing appears at or below `stamp` any more. */
+  promised(stamp: number, applied: number): void {
+    const index = Math.min(applied, this.committed)
+    for (const entry of this.#committed.slice(Math.max(0, index - this.start))) this.#checkPromise(entry, stamp)
+    if (stamp > this.#promised.stamp) this.#promised = { stamp, index: Math.max(index, this.committed) }
+  }
+
+  /** A message leaves a node: what it says must be true for ever. */
+  sent(replica: Replica, message: Message): void {
+    const { from, term, kind } = message
+    const isPreVote = (kind === 'request-vote' || kind === 'request-vote-response') && message.preVote
+    if (isPreVote) return
+    const said = this.#saidBy(from)
+    assert.ok(term >= said.term, `term never goes back: ${from} speaks in term ${term} after ${said.term}`)
+    said.term = term
+    switch (kind) {
+      case 'request-vote':
+        this.#voted(said, from, term, from)
+        break
+      case 'request-vote-response':
+        if (message.granted) this.#voted(said, from, term, message.to)
+        break
+      case 'append-entries':
+        this.#leads(from, term)
+        this.#checkAppend(replica, message.previousIndex, message.previousTerm, message.entries)
+        break
+      case 'heartbeat':
+        this.#leads(from, term)
+        break
+      case 'append-entries-response':
+        if (!message.rejected) {
+          said.acknowledged.set(term, Math.max(said.acknowledged.get(term) ?? 0, message.index))
+          said.durableTerm = Math.max(said.durableTerm, term)
+        }
+        break
+      default:
+        break
+    }
+  }
+
+  /** Before a replica acts after a restart: everything it has told others is still there. */
+  recovered({ replicaId, hardState, log }: RecoveredReplica): void {
+    const said = this.#said.get(replicaId)
+    if (said === undefined) return
+    said.term = 0
+    assert.ok(
+      hardState.term >= said.durableTerm,
+      `HardState is durable before a message that depends on it: ${replicaId} spoke in term ${said.durableTerm}, its disk has ${hardState.term}`,
+    )
+    const vote = said.votes.get(hardState.term)
+    assert.ok(
+      vote === undefined || hardState.vote === vote,
+      `one vote per term, for ever: ${replicaId} voted for ${vote} in term ${hardState.term}, its disk has ${hardState.vote}`,
+    )
+    // In a later term what was acknowledged may have been overwritten.
+    const acknowledged = said.acknowledged.get(hardState.term) ?? 0
+    assert.ok(
+      log.lastIndex >= acknowledged,
+      `match <= what the follower has durable: ${replicaId} acknowledged ${acknowledged}, its log ends at ${log.lastIndex}`,
+    )
+  }
+
+  /** After anything that its node did. */
+  check(replica: Replica): void {
+    const { state } = replica
+    const status = replica.status()
+    const { term, commit, lastIndex, role } = status
+    let seen = this.#seen.get(replica)
+    if (seen === undefined) {
+      seen = {
+        term,
+        commit,
+        applied: -1,
+        closed: 0,
+        lastIndex: 0,
+        checkedTo: this.start,
+        isLeader: false,
+        configuration: status.configuration,
+      }
+      this.#seen.set(replica, seen)
+    }
+    // While a snapshot is put in place the core is ahead of the state that it waits for.
+    const applied = replica.isInstalling ? Math.min(state.appliedIndex, commit) : state.appliedIndex
+    assert.ok(applied <= commit, `applied <= commit: ${applied} > ${commit}`)
+    assert.ok(commit <= lastIndex, `commit <= last: ${commit} > ${lastIndex}`)
+    assert.ok(
+      term >= seen.term && commit >= seen.commit && applied >= seen.applied,
+      `term, commit and applied never go back: ${term} ${commit} ${applied} after ${seen.term} ${seen.commit} ${seen.applied}`,
+    )
+    assert.ok(state.closed >= seen.closed, 'the closed timestamp never goes back')
+    const isLeader = role === 'leader'
+    if (isLeader) {
+      this.#leads(replica.replicaId, term)
+      if (!seen.isLeader || seen.term !== term) this.#checkCompleteness(replica)
+      else assert.ok(lastIndex >= seen.lastIndex, 'a leader never overwrites or deletes entries of its log')
+      this.#checkProgress(replica, status)
+    }
+    // A leader's log is as its core sees it; another's may hold a suffix that its next Ready overwrites.
+    const settled = isLeader ? commit : applied
+    if (settled > seen.checkedTo && !replica.isInstalling) this.#checkCommitted(replica, seen, settled)
+    // What it had heard to be committed before it was elected is not its own count.
+    if (isLeader && seen.isLeader && seen.term === term && commit > seen.commit)
+      this.#checkQuorum(replica, status, seen.configuration)
+    if (applied > seen.applied && !replica.isInstalling) this.#checkHash(replica, applied)
+    seen.term = term
+    seen.commit = commit
+    seen.applied = applied
+    seen.closed = state.closed
+    seen.lastIndex = lastIndex
+    seen.isLeader = isLeader
+    seen.configuration = status.configuration
+  }
+
+  #voted(said: Said, voter: ReplicaId, term: number, candidate: ReplicaId): void {
+    const before = said.votes.get(term)
+    assert.ok(
+      before === undefined || before === candidate,
+      `one vote per term, for ever: ${voter} voted for ${before} and for ${candidate} in term ${term}`,
+    )
+    said.votes.set(term, candidate)
+    said.durableTerm = Math.max(said.durableTerm, term)
+  }
+
+  #leads(replica: ReplicaId, term: number): void {
+    const known = this.leaders.get(term)
+    assert.ok(known === undefined || known === replica, `election safety: ${known} and ${replica} lead in term ${term}`)
+    this.leaders.set(term, replica)
+  }
+
+  /** Log matching rests on it: entries follow the one before them without a gap. */
+  #checkAppend(replica: Replica, previousIndex: number, previousTerm: number, entries: readonly Entry[]): void {
+    entries.forEach((entry, at) =>
+      assert.equal(entry.index, previousIndex + 1 + at, 'entries of an append follow one another'),
+    )
+    const known = this.termAt(previousIndex)
+    if (known !== undefined && previousIndex <= replica.status().commit)
+      assert.equal(previousTerm, known, `an append names the term of the entry before it, at ${previousIndex}`)
+  }
+
+  /** Leader completeness: whoever is elected has every entry committed in an earlier term; log matching says that the last suffices. */
+  #checkCompleteness(replica: Replica): void {
+    const last = this.#committed.at(-1)
+    if (last === undefined || last.term >= replica.term) return
+    if (last.index <= replica.log.truncatedIndex) return
+    assert.equal(replica.log.term(last.index) ?? 'none', last.term, `leader completeness at ${last.index}`)
+  }
+
+  #checkProgress(replica: Replica, status: RaftStatus): void {
+    for (const { replica: peer, match, next } of status.progress) {
+      assert.ok(match < next, `match < next: ${match}, ${next}`)
+      if (peer === replica.replicaId || match === 0) continue
+      const acknowledged = this.#saidBy(peer).acknowledged.get(status.term) ?? 0
+      assert.ok(
+        match <= acknowledged,
+        `match <= what the follower has durable: ${match} for ${peer}, which acknowledged ${acknowledged} in term ${status.term}`,
+      )
+    }
+    this.#checkConfigurations(replica, status)
+  }
+
+  /** One configuration change at a time: not two that are appended and not applied. */
+  #checkConfigurations(replica: Replica, status: RaftStatus): void {
+    const { log } = replica
+    const from = Math.max(status.applied, log.truncatedIndex) + 1
+    if (log.lastIndex < from || replica.isInstalling) return
+    const unapplied = log
+      .entries(asIndex(from), asIndex(log.lastIndex + 1), entriesBytes)
+      .filter(entry => entry.kind === 'configuration')
+    assert.ok(unapplied.length <= 1, `one unapplied configuration at a time: ${unapplied.map(entry => entry.index)}`)
+  }
+
+  /** State machine safety: what is committed is the same everywhere, for ever. */
+  #checkCommitted({ log }: Replica, seen: Seen, commit: number): void {
+    const from = Math.max(seen.checkedTo, log.truncatedIndex) + 1
+    for (let at = from; at <= commit; ) {
+      const entries = log.entries(asIndex(at), asIndex(commit + 1), entriesBytes)
+      for (const entry of entries) this.#checkEntry(entry)
+      at += entries.length
+    }
+    seen.checkedTo = Math.max(seen.checkedTo, commit)
+  }
+
+  #checkEntry(entry: Entry): void {
+    const known = this.#committed[entry.index - this.start - 1]
+    if (known !== undefined) {
+      const isSame =
+        known === entry ||
+        (known.term === entry.term &&
+          known.kind === entry.kind &&
+          (known.data === entry.data || Buffer.compare(known.data, entry.data) === 0))
+      assert.ok(isSame, `state machine safety: two entries are committed at ${entry.index}`)
+      return
+    }
+    assert.equal(entry.index, this.committed + 1, 'entries are committed in order, and none is lost')
+    this.#committed.push(entry)
+    this.model.apply(entry)
+    if (entry.index > this.#promised.index) this.#checkPromise(entry, this.#promised.stamp)
+  }
+
+  #checkPromise(entry: Entry, stamp: number): void {
+    if (entry.kind !== 'command') return
+    assert.ok(
+      this.model.stampAt(entry.index) > stamp,
+      `an instant given away as a promise holds against all later commits: ${entry.index} is stamped at or below ${stamp}`,
+    )
+  }
+
+  /** What a leader holds to be committed was acknowledged as durable by a quorum, by both halves of a joint one. */
+  #checkQuorum(replica: Replica, status: RaftStatus, before: Configuration): void {
+    const { commit, term, configuration } = status
+    const entryTerm = replica.log.term(asIndex(commit))
+    assert.equal(entryTerm, term, 'an entry of an older term is never committed by counting')
+    // Counted by the configuration before this event; applying what was committed may have brought the next one.
+    assert.ok(
+      this.#hasQuorum(before, replica, term, commit) || this.#hasQuorum(configuration, replica, term, commit),
+      `commit only with a quorum of the configuration: ${commit} in term ${term}`,
+    )
+  }
+
+  #hasQuorum(configuration: Configuration, leader: Replica, term: number, index: number): boolean {
+    return [configuration.voters, configuration.votersOutgoing].every(half => {
+      const having = half.filter(voter => {
+        if (voter === leader.replicaId) return true
+        return (this.#saidBy(voter).acknowledged.get(term) ?? 0) >= index
+      })
+      return half.length === 0 || having.length * 2 > half.length
+    })
+  }
+
+  #checkHash(replica: Replica, applied: number): void {
+    const hash = replica.state.stateHash
+    const known = this.#hashes.get(applied)
+    if (known === undefined) this.#hashes.set(applied, hash)
+    else assert.equal(hash, known, `equal state hash at equal index: ${applied}`)
+  }
+
+  #saidBy(replica: ReplicaId): Said {
+    let said = this.#said.get(replica)
+    if (said === undefined) {
+      said = { term: 0, durableTerm: 0, votes: new Map(), acknowledged: new Map() }
+      this.#said.set(replica, said)
+    }
+    return said
+  }
+}

@@ -1,0 +1,36 @@
+// The NodeDirectory port in memory: an identity that outlives the process, beside a log disk that `discardLog` empties.
+
+import { assert } from '../../src/base/assert.ts'
+import { type ClusterId, type NodeId, type StoreId, asStoreId } from '../../src/base/ids.ts'
+import type { NodeDirectory } from '../../src/node-ports.ts'
+import type { Identity } from '../../src/transport/transport.ts'
+import type { FakeLogFiles } from '../log/fake-log-files.ts'
+
+export class SimDirectory implements NodeDirectory {
+  readonly logPath = 'log'
+  readonly #files: FakeLogFiles
+  #identity: Identity
+
+  constructor(node: NodeId, storeId: StoreId, files: FakeLogFiles) {
+    this.#files = files
+    this.#identity = { node, storeId, clusterId: undefined }
+  }
+
+  get identity(): Identity {
+    return this.#identity
+  }
+
+  joinCluster(clusterId: ClusterId): void {
+    this.#identity = { ...this.#identity, clusterId }
+  }
+
+  discardLog(): void {
+    assert(this.#identity.clusterId === undefined, 'the log of a member is never thrown away')
+    for (const path of this.#files.paths()) if (path.startsWith(`${this.logPath}/`)) this.#files.lose(path)
+  }
+}
+
+/** As wide as a real one, and never the same twice. */
+export function simStoreId(node: number, life: number): StoreId {
+  return asStoreId(`${node.toString(16).padStart(16, '0')}${life.toString(16).padStart(16, '0')}`)
+}
