@@ -38,6 +38,8 @@ export class Cluster {
   #isDiscovering = false
   #discoveredAtMs = Number.NEGATIVE_INFINITY
   #whenReady: (() => void)[] = []
+  /** Addresses that are being asked who leads, for the sake of a silent leader. */
+  readonly #asking = new Set<string>()
   /** Why nobody could be reached, for the error of a call that gave up waiting. */
   discoveryError: KvError | undefined
 
@@ -85,7 +87,8 @@ export class Cluster {
     let link = links[lane]
     if (link === undefined) {
       const connection = new Connection(address)
-      link = { connection, stream: new BatchStream(connection, this.clock) }
+      const onSilence = (stream: BatchStream): void => this.#leaderIsSilent(address, stream)
+      link = { connection, stream: new BatchStream(connection, this.clock, onSilence) }
       links[lane] = link
     }
     return link
@@ -159,6 +162,29 @@ export class Cluster {
     const addresses = this.routes.addresses
     open = addresses.length
     for (const address of addresses) void this.#askForNodes(address).then(done, done)
+  }
+
+  /**
+   * A leader that was replaced while it was stopped or cut off never says so. The others do: what waits for it is given up
+   * as soon as another is known to lead, and until then they are asked again. A leader that is only slow keeps its calls.
+   */
+  #leaderIsSilent(address: string, stream: BatchStream): void {
+    const giveUpWhenReplaced = (): void => {
+      const { leaderAddress } = this.routes
+      if (leaderAddress === undefined || leaderAddress === address || !stream.isSilent) return
+      stream.abandon(`silent, and ${this.routes.leader} leads`)
+    }
+    giveUpWhenReplaced()
+    if (this.#isClosed || !stream.isSilent) return
+    for (const other of this.routes.addresses) {
+      if (other === address || this.#asking.has(other)) continue
+      this.#asking.add(other)
+      const done = (): void => {
+        this.#asking.delete(other)
+        giveUpWhenReplaced()
+      }
+      void this.#askForNodes(other).then(done, done)
+    }
   }
 
   async #askForNodes(address: string): Promise<void> {

@@ -138,7 +138,8 @@ export class ReadLane {
     for (const operation of batch.operations) latestMs = Math.max(latestMs, operation.deadlineMs)
     const timeoutMs = Math.max(1, Math.min(cluster.settings.attemptTimeoutMs, latestMs - nowMs))
     const { routes } = cluster
-    const address = isLinearizable(batch.options) ? routes.pickLeader(nowMs) : routes.pickAny(nowMs)
+    const toLeader = isLinearizable(batch.options)
+    const address = toLeader ? routes.pickLeader(nowMs) : routes.pickAny(nowMs)
     batch.attempts++
     const request = {
       id: 0,
@@ -147,7 +148,8 @@ export class ReadLane {
       options: batch.options,
     }
     const sent = batch.operations
-    cluster.stream(address, firstReadLane + batch.slot).send(request, timeoutMs, (error, response) => {
+    const stream = cluster.stream(address, firstReadLane + batch.slot)
+    stream.send(request, { timeoutMs, toLeader }, (error, response) => {
       if (response !== undefined) this.#answered(batch, sent, address, response)
       else if (error?.code === 'too-large') this.#refused(batch, error)
       else {

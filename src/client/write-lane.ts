@@ -180,7 +180,7 @@ export class WriteLane {
     batch.isOut = true
     for (const operation of batch.operations) operation.isSent = true
     const request = { id: 0, header: cluster.header(timeoutMs), writes: batch.bytes }
-    cluster.stream(address, writeLane).send(request, timeoutMs, (error, response) => {
+    cluster.stream(address, writeLane).send(request, { timeoutMs, toLeader: true }, (error, response) => {
       if (batch.isDone) return
       batch.isOut = false
       if (response === undefined) this.#lost(batch, address, error)

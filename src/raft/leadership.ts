@@ -4,7 +4,7 @@
 
 import { assert } from '../base/assert.ts'
 import { asIndex, type Index, noReplica, type ReplicaId } from '../base/ids.ts'
-import { isJoint, isLearner, membersOf } from './configuration.ts'
+import { isJoint, isLearner, isVoter, membersOf } from './configuration.ts'
 import { changeConfiguration, encodeConfigurationChange, leaveJointChange } from './configuration-change.ts'
 import type { CoreState } from './core-state.ts'
 import { Progress } from './progress.ts'
@@ -33,7 +33,6 @@ export class Leadership {
   readonly #firstIndex: Index
   #uncommittedBytes = 0
   #heartbeatElapsed = 0
-  #quorumElapsed = 0
   #transferElapsed = 0
   #transferTarget: ReplicaId = noReplica
   #heartbeatDue = false
@@ -105,7 +104,7 @@ export class Leadership {
     const progress = this.#progress.get(from)
     if (progress === undefined) return
     const { log } = this.#state
-    progress.recentActive = true
+    progress.heard()
     this.#appendsDue = true
     if (rejected) {
       // Skip what the follower cannot have: everything of ours above its hint with a later term than the hint's.
@@ -125,7 +124,7 @@ export class Leadership {
   handleHeartbeatResponse({ from, context }: HeartbeatResponse): void {
     const progress = this.#progress.get(from)
     if (progress === undefined) return
-    progress.recentActive = true
+    progress.heard()
     progress.probeSent = false
     if (progress.state === 'probe' || progress.match < this.#state.log.lastIndex) {
       progress.nudge = true
@@ -168,7 +167,10 @@ export class Leadership {
 
   // --- time
 
-  /** True: no quorum has answered for an election timeout, so step down (dissertation 6.2). */
+  /**
+   * True: no quorum has answered for an election timeout, so step down (dissertation 6.2). Counted for each follower since
+   * its last answer: looked at once an election timeout, silence that begins within one would pass until the next's end.
+   */
   tick(): boolean {
     const { options } = this.#state
     this.#heartbeatElapsed++
@@ -181,14 +183,10 @@ export class Leadership {
       if (this.#transferElapsed >= options.electionTimeoutTicks) this.#transferTarget = noReplica
     }
     this.maybeLeaveJoint()
-    this.#quorumElapsed++
-    if (this.#quorumElapsed < options.electionTimeoutTicks) return false
-    this.#quorumElapsed = 0
+    for (const progress of this.#progress.values()) progress.tick()
     const isActive = (replica: ReplicaId): boolean =>
       replica === this.#state.id || (this.#progress.get(replica)?.recentActive ?? false)
-    const result = voteResult(this.#state.configuration, isActive)
-    for (const progress of this.#progress.values()) progress.recentActive = false
-    return result !== 'won'
+    return voteResult(this.#state.configuration, isActive) !== 'won'
   }
 
   // --- membership
@@ -242,6 +240,19 @@ export class Leadership {
 
   #maybeFinishTransfer(from: ReplicaId, progress: Progress): void {
     if (from === this.#transferTarget && progress.match === this.#state.log.lastIndex) sendTimeoutNow(this.#state, from)
+  }
+
+  /**
+   * Before it steps down for want of a quorum: somebody else is told to campaign. Whoever could still hear this leader would
+   * wait for another whole election timeout, and in a partial partition nobody else may be able to win. One alone, or
+   * those told would split the vote: who still answers, if anyone does, and of these who has most of the log.
+   */
+  handOver(): void {
+    const rank = ({ recentActive, match }: Progress): number => (recentActive ? Number.MAX_SAFE_INTEGER / 2 : 0) + match
+    const [best] = [...this.#progress]
+      .filter(([replica]) => replica !== this.#state.id && isVoter(this.#state.configuration, replica))
+      .sort(([, a], [, b]) => rank(b) - rank(a))
+    if (best !== undefined) sendTimeoutNow(this.#state, best[0])
   }
 
   // --- sending

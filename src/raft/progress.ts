@@ -15,10 +15,11 @@ export class Progress {
   #next: Index
   #state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   #snapshotIndex: Index = asIndex(0)
+  readonly #electionTimeoutTicks: number
+  /** Since it was heard. None at first: a newcomer gets a chance to answer. */
+  #silentTicks = 0
   /** Probe: one was sent; wait for its answer, or for a heartbeat's, before the next. */
   probeSent = false
-  /** Heard from since the last look of check-quorum. True at first: a newcomer gets a chance to answer. */
-  recentActive = true
   /** The commit index that the last append carried: when it falls behind, an empty append tells. */
   commitSent: Index = asIndex(0)
   /** Replicate: an append goes even if it is empty, so that its answer tells whether earlier ones were lost. */
@@ -29,6 +30,20 @@ export class Progress {
   constructor(options: RaftOptions, next: Index) {
     this.inflights = new Inflights(options.inflightMessagesMax, options.inflightBytesMax)
     this.#next = next
+    this.#electionTimeoutTicks = options.electionTimeoutTicks
+  }
+
+  tick(): void {
+    this.#silentTicks++
+  }
+
+  heard(): void {
+    this.#silentTicks = 0
+  }
+
+  /** Heard within an election timeout: what check-quorum counts. */
+  get recentActive(): boolean {
+    return this.#silentTicks < this.#electionTimeoutTicks
   }
 
   get match(): Index {

@@ -127,7 +127,10 @@ class RaftCore implements Raft {
 
   tick(): void {
     if (this.#leadership !== undefined) {
-      if (this.#leadership.tick()) this.#becomeFollower(this.#state.term, noReplica)
+      if (this.#leadership.tick()) {
+        this.#leadership.handOver()
+        this.#becomeFollower(this.#state.term, noReplica)
+      }
       return
     }
     this.#forwardedReads.tick()

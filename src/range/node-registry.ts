@@ -14,6 +14,10 @@ export class NodeRegistry {
   readonly #records = new Map<NodeId, quorate.v1.INodeRecord>()
   /** Whose records this node has applied itself. */
   readonly #applied = new Set<NodeId>()
+  /** What nodes said of themselves and this node has not applied yet: it is dialled by, and no more. */
+  readonly #heard = new Map<NodeId, quorate.v1.INodeRecord>()
+  /** Stores that were seen to be replaced. */
+  readonly #former = new Set<StoreId>()
   readonly #onChange: () => void
 
   constructor(onChange: () => void) {
@@ -29,10 +33,37 @@ export class NodeRegistry {
     const name = Buffer.from(key).toString('latin1')
     if (!name.startsWith(prefix)) return false
     const node = asNodeId(name.slice(prefix.length))
+    const before = this.#records.get(node)
+    const record = value === undefined ? undefined : quorate.v1.NodeRecord.decode(Uint8Array.from(value))
+    if (before !== undefined && (record === undefined || storeIdOf(before) !== storeIdOf(record)))
+      this.#former.add(storeIdOf(before))
     this.#applied.add(node)
-    if (value === undefined) this.#records.delete(node)
-    else this.#records.set(node, quorate.v1.NodeRecord.decode(Uint8Array.from(value)))
+    if (record === undefined) this.#records.delete(node)
+    else this.#records.set(node, record)
+    this.#settleHeard(node)
     return true
+  }
+
+  /** What a node says of itself counts until its own record says the same, or is known to be newer. */
+  #settleHeard(node: NodeId): void {
+    const heard = this.#heard.get(node)
+    const record = this.#records.get(node)
+    if (heard === undefined) return
+    const store = storeIdOf(heard)
+    if (this.#former.has(store) || (record !== undefined && storeIdOf(record) === store)) this.#heard.delete(node)
+  }
+
+  /**
+   * A node has introduced itself, as another store than the one registered here, or before anything was: a follower that
+   * slept while its leader joined anew can learn of it from that leader alone.
+   */
+  heard(record: quorate.v1.INodeRecord): void {
+    const node = asNodeId(record.id ?? '')
+    const store = storeIdOf(record)
+    if (store === this.storeId(node) || this.#former.has(store) || this.#heard.size >= nodesMax) return
+    this.#heard.set(node, record)
+    this.#settleHeard(node)
+    this.#onChange()
   }
 
   /** Reads back what was applied before the last restart, or what a snapshot brought: all of it, and nothing else. */
@@ -70,14 +101,17 @@ export class NodeRegistry {
     return this.#records.get(node)
   }
 
+  /** The store that is dialled under this name. */
   storeId(node: NodeId): StoreId | undefined {
-    const record = this.#records.get(node)
+    const record = this.#heard.get(node) ?? this.#records.get(node)
     return record === undefined ? undefined : storeIdOf(record)
   }
 
   addresses(): readonly NodeAddress[] {
-    return this.records().map(record => ({
-      node: asNodeId(record.id ?? ''),
+    const addresses = new Map(this.#records)
+    for (const [node, record] of this.#heard) addresses.set(node, record)
+    return [...addresses].map(([node, record]) => ({
+      node,
       storeId: storeIdOf(record),
       peerAddress: record.peerAddress ?? '',
     }))

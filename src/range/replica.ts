@@ -28,8 +28,8 @@ import type { Timestamp } from '../time/timestamp.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import { ConfigurationProposals } from './configuration-proposals.ts'
+import type { RangeDescriptor, ReplicaDescriptor } from './descriptor.ts'
 import {
-  type RangeDescriptor,
   decodeConfiguration,
   decodeDescriptor,
   encodeConfiguration,
@@ -150,8 +150,12 @@ export class Replica {
     return this.#raft.status()
   }
 
+  memberOf(replica: ReplicaId): ReplicaDescriptor | undefined {
+    return this.#descriptor.replicas.find(item => item.replicaId === replica)
+  }
+
   nodeOf(replica: ReplicaId): NodeId | undefined {
-    return this.#descriptor.replicas.find(item => item.replicaId === replica)?.node
+    return this.memberOf(replica)?.node
   }
 
   get leaderNode(): NodeId | undefined {

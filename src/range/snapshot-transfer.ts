@@ -1,6 +1,6 @@
 // Snapshots between stores: sending one from an engine snapshot at a flushed index, and spooling one that comes in.
 
-import type { ReplicaId, Term } from '../base/ids.ts'
+import type { NodeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { EngineSnapshot } from '../engine/engine.ts'
 import { exportRange } from '../mvcc/range-export.ts'
@@ -17,6 +17,8 @@ export interface SnapshotSenderOptions {
   readonly transport: Transport
   readonly clock: Clock
   readonly logger: Logger
+  /** The store that the transport dials under a node's name. */
+  readonly storeOf: (node: NodeId) => StoreId | undefined
   /** What `capture` saw in the tick of an engine flush, and a view of the engine at exactly that instant. */
   readonly flushAndView: <Captured>(
     capture: () => Captured,
@@ -37,14 +39,15 @@ export class SnapshotSender {
     const name = `${replica.rangeId}/${to}`
     if (this.#underWay.has(name)) return
     this.#underWay.add(name)
-    const { clock, logger, transport } = this.#options
+    const { clock, logger, transport, storeOf } = this.#options
     const abort = new AbortController()
     const deadline = clock.setTimer(snapshotDeadlineMs, () => abort.abort())
     let index = replica.state.appliedIndex
     let installed = false
     try {
-      const node = replica.nodeOf(to)
-      if (node === undefined) return
+      const member = replica.memberOf(to)
+      if (member === undefined || storeOf(member.node) !== member.storeId) return
+      const { node } = member
       // A snapshot is sent at the *flushed* index (bug 74): state and view are taken in one tick.
       const { captured: taken, view } = await this.#options.flushAndView(() => {
         // Who lost its leadership meanwhile may even be installing another's snapshot over this state.

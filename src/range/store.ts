@@ -6,18 +6,8 @@
 
 import { assert, must } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
-import {
-  type Index,
-  type NodeId,
-  type RangeId,
-  type ReplicaId,
-  type Term,
-  asIndex,
-  asRangeId,
-  asReplicaId,
-  asTerm,
-} from '../base/ids.ts'
-import type { StoreId } from '../base/ids.ts'
+import type { Index, NodeId, RangeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
+import { asIndex, asRangeId, asReplicaId, asTerm } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { RangeState } from '../command/range-state.ts'
 import type { Engine, EngineSnapshot } from '../engine/engine.ts'
@@ -66,6 +56,8 @@ export interface StoreOptions {
   }
   readonly commandVersion: number
   readonly random: (bound: number) => number
+  /** The store that the transport dials under a node's name. */
+  readonly storeOf: (node: NodeId) => StoreId | undefined
   readonly onSystemWrite: (key: Uint8Array, value: Uint8Array | undefined) => void
   /** A snapshot has replaced the system keyspace: what was read of it is to be read again. */
   readonly onSystemInstalled?: () => Promise<void>
@@ -86,7 +78,7 @@ export class Store implements ReplicaHost {
   readonly #options: StoreOptions
   readonly #replicas = new Map<RangeId, Replica>()
   /** Where messages of replicas come from, until a descriptor says so: a learner hears its leader first. */
-  readonly #heardFrom = new Map<ReplicaId, NodeId>()
+  readonly #heardFrom = new Map<ReplicaId, { readonly node: NodeId; readonly storeId: StoreId | undefined }>()
   readonly #sender: SnapshotSender
   readonly #removed: RemovedReplicas
   /** Ranges whose removed replica is on its way out. */
@@ -204,15 +196,16 @@ export class Store implements ReplicaHost {
   }
 
   handleMessages(from: NodeId, messages: readonly RangeMessage[]): void {
+    const source = { node: from, storeId: this.#options.storeOf(from) }
     for (const { rangeId, message } of messages) {
-      this.#heardFrom.set(message.from, from)
+      this.#heardFrom.set(message.from, source)
       const replica = this.#replicaFor(rangeId, message.to)
       if (replica !== undefined) replica.step(message)
     }
   }
 
   async handleSnapshot(snapshot: IncomingSnapshot): Promise<boolean> {
-    this.#heardFrom.set(snapshot.from, snapshot.node)
+    this.#heardFrom.set(snapshot.from, { node: snapshot.node, storeId: this.#options.storeOf(snapshot.node) })
     const { rangeId } = snapshot
     const replica = this.#replicaFor(rangeId, snapshot.to)
     // A second stream would write into the spool of the first, or empty it while it is installed.
@@ -235,9 +228,10 @@ export class Store implements ReplicaHost {
   }
 
   send(replica: Replica, to: ReplicaId, channel: Channel, message: Message): void {
-    const node = replica.nodeOf(to) ?? this.#heardFrom.get(to)
-    if (node === undefined) return
-    this.#options.transport.send(node, channel, {
+    const target = replica.memberOf(to) ?? this.#heardFrom.get(to)
+    // A node that joined anew is another store: what is meant for its former self must not reach it (bug 52).
+    if (target === undefined || this.#options.storeOf(target.node) !== target.storeId) return
+    this.#options.transport.send(target.node, channel, {
       rangeId: replica.rangeId,
       generation: replica.descriptor.generation,
       message,

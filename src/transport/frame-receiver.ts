@@ -125,6 +125,7 @@ export class FrameReceiver {
     const older = this.#newest.get(key)
     this.#newest.set(key, stream)
     older?.end()
+    if (frame.hello.record) context.heard?.(frame.hello.record)
     answer(stream, quorate.v1.PeerNotice.encode({ hello: createHello(context) }).finish())
     return verdict.speaker
   }

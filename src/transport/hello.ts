@@ -120,7 +120,9 @@ export function judgeHello(
     return refused('not-initialised', `${self.node} is in no cluster yet, and ${node} did not name its store`)
   }
   const registered = knownStore(speaker.node)
-  if (registered !== undefined && registered !== storeId) {
+  // Whoever names our store was told of it by the cluster: it may have joined anew while we slept, and be the only one that
+  // can tell us. That it does not speak for its former self is seen to by replica ids, which belong to one store each.
+  if (registered !== undefined && registered !== storeId && toStore !== self.storeId) {
     return refused(
       'wrong-cluster',
       `${node} is registered with store ${registered}, but speaks as store ${storeId}: a wiped node joins anew and never speaks for its former self; if two nodes are named ${node}, rename one`,

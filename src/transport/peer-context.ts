@@ -13,6 +13,8 @@ export interface PeerContext {
   readonly record: () => quorate.v1.INodeRecord
   /** The store that the registry has under a name; undefined: not registered. */
   readonly knownStore: (node: NodeId) => StoreId | undefined
+  /** Another node has proved itself in a Hello: this is its record, which the registry may not have yet. */
+  readonly heard?: (record: quorate.v1.INodeRecord) => void
   readonly clock: Clock
   readonly hybridClock: HybridClock
   readonly logger: Logger

@@ -1,70 +1,64 @@
-// How long the cluster is without a leader: the leader is killed again and again under a light load, and the time counts from
-// the kill to the first acknowledgement of a write that began after it. Then how long a node that was cut off needs to have
-// everything again once its links are healed.
+// How long the cluster is without a leader, and how long a node needs to come back. KILLS, PAUSES, BLACKHOLES and CUTS say
+// how often (a first argument is KILLS, too); ELECTION_TIMEOUT_MS is what the nodes are given as --election-timeout. A follower
+// waits between once and twice that, drawn anew each time, and the bar is three times that.
 
-import { type Client, connect } from '../../src/client/client.ts'
-import { must } from '../../src/base/assert.ts'
-import { Load } from '../support/load.ts'
-import { ProcessCluster } from '../support/process-cluster.ts'
-import { until } from '../support/until.ts'
+import { isMet, report, type Times } from './failover-report.ts'
+import { FailoverBench, type Turn } from './failover-turns.ts'
 
-const kills = Number(process.argv[2] ?? 20)
-const cuts = Math.ceil(kills / 4)
-const callers = 8
+const electionTimeoutMs = count('ELECTION_TIMEOUT_MS', 300)
+const failoverMsMax = 3 * electionTimeoutMs
+const rejoinMsMax = 1_000
 
-function summary(what: string, tookMs: readonly number[]): string {
-  const sorted = [...tookMs].sort((a, b) => a - b)
-  const at = (quantile: number) => Math.round(sorted[Math.round(quantile * (sorted.length - 1))] ?? Number.NaN)
-  return `${what.padEnd(34)} ${String(sorted.length).padStart(3)} ×   median ${at(0.5)} ms   worst ${at(1)} ms`
+function count(name: string, usual: number): number {
+  const value = Number(process.env[name] ?? usual)
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`${name}: not a count: ${process.env[name]}`)
+  return value
 }
 
-/** Several writes are begun at once, as a client under load would: one of them is the first to be answered. */
-async function firstWriteMs(client: Client, since: number): Promise<number> {
-  await until(
-    'a write after the kill',
-    () =>
-      Promise.any(
-        Array.from({ length: callers }, (_, n) => client.put(`failover/${n}`, String(since)).then(() => true)),
-      ),
-    { intervalMs: 1 },
-  )
-  return performance.now() - since
-}
+const kinds = [
+  { name: 'kill', what: 'leader killed', turns: count('KILLS', Number(process.argv[2] ?? 20)), run: 'kill' },
+  { name: 'pause', what: 'leader paused', turns: count('PAUSES', 5), run: 'pause' },
+  { name: 'blackhole', what: 'leader blackholed', turns: count('BLACKHOLES', 5), run: 'blackhole' },
+  { name: 'cut', what: 'follower cut off', turns: count('CUTS', 5), run: 'cutFollower' },
+] as const
 
-await using cluster = await ProcessCluster.start()
-const client = connect(cluster.url)
-try {
-  const failoverMs: number[] = []
-  for (let turn = 0; turn < kills; turn++) {
-    const leader = await cluster.leader()
-    await client.put('failover/before', 'x')
-    const killed = leader.kill()
-    failoverMs.push(await firstWriteMs(client, performance.now()))
-    await killed
-    leader.start()
-    await cluster.untilHealthy()
-    process.stderr.write(`kill ${turn + 1}/${kills}: ${Math.round(must(failoverMs.at(-1)))} ms\n`)
+const begun = performance.now()
+const times: Times[] = []
+const unseated: string[] = []
+{
+  await using bench = await FailoverBench.start(electionTimeoutMs)
+  for (const { name, what, turns, run } of kinds) {
+    const done: Turn[] = []
+    for (let turn = 1; turn <= turns; turn++) {
+      const result = await bench[run]().catch((error: unknown) => {
+        process.stderr.write(`${name} ${turn}/${turns} failed\n${bench.logTails()}\n`)
+        throw error
+      })
+      done.push(result)
+      if (result.unseated !== undefined) {
+        unseated.push(`${name} ${turn}: ${result.unseated}`)
+        process.stderr.write(`${bench.logTails()}\n`)
+      }
+      const parts = [
+        `${name} ${turn}/${turns}:`,
+        result.failoverMs === undefined ? '' : `write after ${Math.round(result.failoverMs)} ms`,
+        result.rejoinMs === undefined ? '' : `back after ${Math.round(result.rejoinMs)} ms`,
+        result.unseated === undefined ? '' : `UNSEATED ${result.unseated}`,
+      ]
+      process.stderr.write(`${parts.filter(part => part !== '').join('  ')}\n`)
+    }
+    const failovers = done.flatMap(({ failoverMs }) => failoverMs ?? [])
+    const rejoins = done.flatMap(({ rejoinMs }) => rejoinMs ?? [])
+    if (failovers.length > 0)
+      times.push({ what: `${what} → acknowledged write`, p99MsMax: failoverMsMax, tookMs: failovers })
+    if (rejoins.length > 0)
+      times.push({ what: `${what}, healed → caught up and reading`, p99MsMax: rejoinMsMax, tookMs: rejoins })
   }
-  const rejoinMs: number[] = []
-  for (let turn = 0; turn < cuts; turn++) {
-    const leader = await cluster.leader()
-    const victim = must(cluster.others(leader.name)[turn % 4])
-    const others = cluster.others(victim.name).map(node => node.name)
-    const load = Load.start(cluster.url)
-    await Promise.all(cluster.linksBetween([victim.name], others).map(link => link.cut('drop')))
-    await load.progress(200)
-    const goal = must(await cluster.viewOf(await cluster.leader(cluster.others(victim.name)))).commit
-    await cluster.heal()
-    const healed = performance.now()
-    await until('the node has caught up', async () => must(await cluster.viewOf(victim)).applied >= goal, {
-      intervalMs: 5,
-    })
-    rejoinMs.push(performance.now() - healed)
-    await load.stop()
-    await cluster.untilHealthy()
-  }
-  console.log(summary('leader killed → acknowledged write', failoverMs))
-  console.log(summary('links healed → node caught up', rejoinMs))
-} finally {
-  client.close()
 }
+for (const each of times) console.log(`${report(each)}\n`)
+for (const line of unseated) console.log(`unseated: ${line}`)
+const minutes = ((performance.now() - begun) / 60_000).toFixed(1)
+console.log(
+  `--election-timeout ${electionTimeoutMs} ms; leaders unseated by who came back: ${unseated.length}; ${minutes} minutes`,
+)
+if (!times.every(isMet) || unseated.length > 0) process.exitCode = 1

@@ -176,6 +176,35 @@ describe('finding the leader', () => {
     expect(await client.getText('a')).toBe('2')
   })
 
+  test('a leader that falls silent is left as soon as another is known to lead', async () => {
+    const client = open({ attemptTimeoutMs: 60_000, timeoutMs: 5_000 })
+    await client.put('a', '1')
+    cluster.verdict = batch => (batch.node === 'n1' ? 'swallow' : 'answer')
+    const [put, get] = [client.put('a', '2'), client.get('b')]
+    await until('the old leader was asked', () => cluster.batches.filter(batch => batch.node === 'n1').length >= 3)
+    cluster.leader = 'n2'
+    expect((await put).version).toBe(2)
+    await get
+    expect(cluster.batches.at(-1)?.node).toBe('n2')
+  })
+
+  test('a leader that is only slow, and still leads, keeps its calls', async () => {
+    const client = open()
+    await client.put('a', '1')
+    let release: () => void = () => undefined
+    const slow = new Promise<'answer'>(resolve => {
+      release = () => resolve('answer')
+    })
+    cluster.verdict = () => slow
+    const start = performance.now()
+    const put = client.put('a', '2')
+    // Longer than the silence after which the others are asked.
+    await until('the client has asked around', () => performance.now() - start > 600)
+    release()
+    expect((await put).version).toBe(2)
+    expect(writesOf().map(batch => batch.node)).toEqual(['n1', 'n1'])
+  })
+
   test('stale and session reads are spread, linearizable ones go to the leader', async () => {
     const client = open({ readConnections: 1 })
     await client.put('a', '1')

@@ -27,4 +27,31 @@ describe('the registry of nodes', () => {
     registry.seed([record('n1', 'told:1')])
     expect(registry.record(n1)).toBeUndefined()
   })
+
+  const stored = (id: string, store: string): quorate.v1.INodeRecord => ({
+    ...record(id, `${store}:1`),
+    storeId: Buffer.from(store.repeat(16).slice(0, 16)),
+  })
+  const dialled = (registry: NodeRegistry): string[] => registry.addresses().map(({ peerAddress }) => peerAddress)
+
+  it('dials a node that joined anew as it introduces itself, until its own record is applied', () => {
+    const registry = new NodeRegistry(() => {})
+    registry.applied(registryKey(n1), quorate.v1.NodeRecord.encode(stored('n1', 'a')).finish())
+    registry.heard(stored('n1', 'b'))
+    expect(dialled(registry)).toEqual(['b:1'])
+    expect(registry.record(n1)?.peerAddress).toBe('a:1')
+    registry.applied(registryKey(n1), quorate.v1.NodeRecord.encode(stored('n1', 'b')).finish())
+    registry.heard(stored('n1', 'a'))
+    expect(dialled(registry)).toEqual(['b:1'])
+  })
+
+  it('knows whom to answer before anything is applied, and forgets who was removed', () => {
+    const registry = new NodeRegistry(() => {})
+    registry.heard(stored('n2', 'c'))
+    expect(dialled(registry)).toEqual(['c:1'])
+    registry.applied(registryKey(n2), quorate.v1.NodeRecord.encode(stored('n2', 'c')).finish())
+    registry.applied(registryKey(n2), undefined)
+    registry.heard(stored('n2', 'c'))
+    expect(dialled(registry)).toEqual([])
+  })
 })

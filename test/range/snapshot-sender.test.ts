@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { describe, expect, it } from 'vitest'
-import { asIndex, asNodeId, asRangeId, asReplicaId, asTerm } from '../../src/base/ids.ts'
+import { asIndex, asNodeId, asRangeId, asReplicaId, asStoreId, asTerm } from '../../src/base/ids.ts'
 import type { Replica } from '../../src/range/replica.ts'
 import { blankState } from '../../src/range/blank-state.ts'
 import { SnapshotSender } from '../../src/range/snapshot-transfer.ts'
@@ -8,7 +8,12 @@ import { systemClock } from '../../src/time/system-clock.ts'
 import type { OutgoingSnapshot, Transport } from '../../src/transport/transport.ts'
 import { createMemoryEngine } from '../support/memory-engine.ts'
 
-function createSender(whileFlushing: (replica: { isLeader: boolean; term: number }) => void) {
+const replicaStore = asStoreId('b'.repeat(32))
+
+function createSender(
+  whileFlushing: (replica: { isLeader: boolean; term: number }) => void,
+  dialledStore = replicaStore,
+) {
   const sent: OutgoingSnapshot[] = []
   const reports: boolean[] = []
   const replica = {
@@ -17,7 +22,7 @@ function createSender(whileFlushing: (replica: { isLeader: boolean; term: number
     state: blankState({ rangeId: asRangeId(1), replicaId: asReplicaId(1) }),
     isLeader: true,
     term: asTerm(7),
-    nodeOf: () => asNodeId('n2'),
+    memberOf: () => ({ replicaId: asReplicaId(2), node: asNodeId('n2'), storeId: replicaStore }),
     snapshotReported: (_to: number, _index: number, installed: boolean) => reports.push(installed),
   }
   const transport: Pick<Transport, 'sendSnapshot'> = {
@@ -30,6 +35,7 @@ function createSender(whileFlushing: (replica: { isLeader: boolean; term: number
     clock: systemClock,
     logger: pino({ level: 'silent' }),
     transport: transport as Transport,
+    storeOf: () => dialledStore,
     flushAndView: async capture => {
       await Promise.resolve()
       whileFlushing(replica)
@@ -52,6 +58,13 @@ describe('a snapshot speaks for the leadership that asked for it', () => {
       replica.isLeader = false
       replica.term = 8
     })
+    await send()
+    expect(sent).toEqual([])
+    expect(reports).toEqual([false])
+  })
+
+  it('and never goes to a store that has taken the name of the one that is meant', async () => {
+    const { sent, reports, send } = createSender(() => {}, asStoreId('c'.repeat(32)))
     await send()
     expect(sent).toEqual([])
     expect(reports).toEqual([false])

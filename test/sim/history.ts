@@ -69,6 +69,11 @@ export class History {
     outcomes: readonly quorate.v1.IOutcome[],
   ): void {
     const { model } = this.#checker
+    // Its gateway gave up on it: whether it ran is not known.
+    if (operation.isSessionless && outcomes.some(outcome => outcome.kind === tooLate)) {
+      this.counts.unknown++
+      return
+    }
     this.counts.writes++
     assert.equal(outcomes.length, operation.writes.length, 'one outcome a write')
     if (operation.isSessionless) {

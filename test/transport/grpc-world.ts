@@ -1,5 +1,6 @@
 // Nodes of real gRPC on 127.0.0.1, with a proxy on every directed link.
 
+import type { quorate } from '../../src/proto/quorate.js'
 import { type NodeId, type StoreId, asClusterId, asNodeId, asStoreId } from '../../src/base/ids.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { HybridClock } from '../../src/time/hybrid-clock.ts'
@@ -42,6 +43,7 @@ export interface ContextChanges {
   readonly identity?: Partial<Identity>
   readonly unixMs?: () => number
   readonly knownStore?: (node: NodeId) => StoreId | undefined
+  readonly heard?: (record: quorate.v1.INodeRecord) => void
 }
 
 export function createTestNode(name: string, changes: ContextChanges = {}): TestNode {
@@ -54,6 +56,7 @@ export function createTestNode(name: string, changes: ContextChanges = {}): Test
       identity: () => identity,
       record: () => ({ id: identity.node }),
       knownStore: changes.knownStore ?? (() => undefined),
+      ...(changes.heard && { heard: changes.heard }),
       clock: systemClock,
       hybridClock,
       logger,

@@ -33,10 +33,12 @@ describe('a Hello', () => {
     expect(verdict).toMatchObject({ kind: 'refused', code, refusal: expect.stringMatching(reason) })
   })
 
-  it('of a name that is registered with another store is refused, but for a join', () => {
-    const verdict = judgeHello(helloOf(n1), n2, () => storeOf('former'))
+  it('of a name that is registered with another store is refused, but for a join, or when it names our store', () => {
+    const hello = { ...helloOf(n1), toStoreId: new Uint8Array(0) }
+    const verdict = judgeHello(hello, n2, () => storeOf('former'))
     expect(verdict).toMatchObject({ kind: 'refused', code: 'wrong-cluster' })
-    expect(judgeHello(helloOf(n1), n2, () => storeOf('former'), 'join').kind).toBe('welcome')
+    expect(judgeHello(hello, n2, () => storeOf('former'), 'join').kind).toBe('welcome')
+    expect(judgeHello(helloOf(n1), n2, () => storeOf('former')).kind).toBe('welcome')
   })
 
   it('of a node in no cluster may ask to join, but one of another cluster may not', () => {

@@ -309,6 +309,7 @@ class MemoryTransport implements Transport {
     ) {
       const hello = createHello(this.options, { node: peer.node, storeId: address.storeId })
       const isWelcome = judgeHello(hello, self, target.options.knownStore).kind === 'welcome'
+      if (isWelcome) target.options.heard?.(this.options.record())
       const rest = { target: self.clusterId, targetStore: self.storeId, meantStore: address.storeId, knownStore }
       verdict = { source, ...rest, isWelcome }
       peer.verdict = verdict
