@@ -28,14 +28,14 @@ const mebibyte = 1 << 20
 
 export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOptions> = {}): SimOptions {
   const pick = <T>(...choices: readonly T[]): T => choices[prng.below(choices.length)] as T
-  const electionTimeoutMs = pick(300, 500, 1_000)
+  const electionTimeoutMs = pick(500, 1_000, 1_500)
   const size = pick(3, 5, 5, 5)
   const tiny = (): boolean => prng.below(3) === 0
   return {
     seed,
     size,
     electionTimeoutMs,
-    heartbeatMs: Math.round(electionTimeoutMs / pick(5, 10)),
+    heartbeatMs: Math.round(electionTimeoutMs / pick(4, 5, 8)),
     link: {
       delayMinMs: pick(0, 0.1, 1),
       delayMaxMs: pick(0.2, 2, 10, 30),
@@ -61,10 +61,10 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       historyRetentionMs: pick(2_000, 10_000, 600_000),
       drainMs: 1_000,
     },
-    clients: 2 + prng.below(6),
-    thinkMs: pick(50, 150, 400),
+    clients: 2 + prng.below(4),
+    thinkMs: pick(100, 300, 600),
     clientLoss: pick(0, 0.01, 0.1),
-    faultEveryMs: pick(700, 1_500, 4_000),
+    faultEveryMs: pick(700, 1_500, 3_000),
     safetyMs: 50_000,
     ...overrides,
   }

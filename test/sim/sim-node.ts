@@ -39,6 +39,9 @@ export interface SimNodeOptions {
   readonly observer: NodeObserver
 }
 
+/** However slow a disk is: longer than that, and what was begun under a fault outlives it. */
+const syncLimitMs = 3_000
+
 /** What the world watches. Nothing in here reaches the node. */
 export interface NodeObserver {
   /** Something of the node ran in this event. */
@@ -237,7 +240,7 @@ export class SimNode {
     const { prng, traits } = this.#options
     const isSpike = traits.spikeEvery > 0 && prng.below(traits.spikeEvery) === 0
     const base = traits.syncMinMs + prng.next() * (traits.syncMaxMs - traits.syncMinMs) + bytes / 100_000
-    clock.arriveAfter((isSpike ? traits.spikeMs : base) * this.slowness, complete)
+    clock.arriveAfter(Math.min((isSpike ? traits.spikeMs : base) * this.slowness, syncLimitMs), complete)
   }
 
   #createDirectory(): SimDirectory {
