@@ -120,15 +120,41 @@ partition: setup ## Cut NODES=n1,n2 off from the others (needs TOXIPROXY=1)
 heal: setup ## Mend every link
 	@$(cluster) heal
 
+##@ Proof (each ends by itself, prints what it did, and how to repeat what failed)
+
+.PHONY: sim
+sim: setup ## Whole nodes in virtual time: SEEDS=200 FROM=1 JOBS=2, or one to read: SEED=7 ONLY=3,9
+	@node test/sim/sim.ts
+
+.PHONY: mutants
+mutants: setup ## Put known bugs in, one by one: each must be caught; MUTANT=name for one
+	@node test/sim/mutant-runner.ts
+
+.PHONY: power-loss
+power-loss: setup ## CYCLES=2000 power cuts in the simulator, of one node, of several, of all
+	@node test/sim/power-loss.ts
+
+.PHONY: chaos
+chaos: setup ## Five real nodes, two to four faults at once for MINUTES=2, the history checked by Porcupine; SEED=1
+	@node test/chaos/run.ts
+
+.PHONY: kill-loop
+kill-loop: setup ## kill -9 of one, two and all nodes under load, CYCLES=300 times: nothing acknowledged is lost
+	@node test/chaos/kill-loop.ts
+
+.PHONY: damage
+damage: setup ## Damage every kind of file in every way, TRIALS=20 each: all of it is noticed
+	@node test/chaos/damage.ts
+
+.PHONY: failover
+failover: setup ## Kill, pause and blackhole the leader: KILLS=20 PAUSES=5 BLACKHOLES=5 CUTS=5, with histograms
+	@node test/chaos/failover.ts
+
 ##@ Measurements and images
 
 .PHONY: bench
 bench: setup ## Puts and gets beside etcd, three nodes each; QUICK=1 for a glance
 	@node test/bench/bench.ts $(if $(QUICK),--quick)
-
-.PHONY: failover
-failover: setup ## Kill the leader 20 times, cut a node off, and time what follows
-	@node test/chaos/failover.ts
 
 .PHONY: image
 image: ## Build the container image quorate:latest with podman, buildah or docker

@@ -76,12 +76,16 @@ export class NodeClient {
   }
 
   /** Everything under a prefix, as this replica has applied it. */
-  async scanStale(prefix: string): Promise<quorate.v1.IKeyVersion[]> {
+  scanStale(prefix: string): Promise<quorate.v1.IKeyVersion[]> {
+    return this.scan(prefix, { kind: quorate.v1.ReadKind.READ_KIND_STALE })
+  }
+
+  async scan(prefix: string, options: quorate.v1.IReadOptions): Promise<quorate.v1.IKeyVersion[]> {
     const items: quorate.v1.IKeyVersion[] = []
     const start = Buffer.from(prefix)
     const end = Buffer.from(prefix)
     end[end.length - 1] = (end.at(-1) ?? 0) + 1
-    const request = { start, end, options: { kind: quorate.v1.ReadKind.READ_KIND_STALE } }
+    const request = { start, end, options }
     const pages = this.#client.makeServerStreamRequest(
       scanMethod.path,
       scanMethod.serialize,

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { NodeClient } from './node-client.ts'
 import { until } from './until.ts'
@@ -17,6 +17,12 @@ export interface NodePlace {
   readonly http: string
   readonly folder: string
   readonly flags: readonly string[]
+  /** The data directory; `data` in the folder when absent. */
+  readonly data?: string
+  /** Beside what this process has in its own. */
+  readonly environment?: Readonly<Record<string, string>>
+  /** Called whenever the process has ended, whoever ended it. */
+  readonly onEnd?: (pid: number) => void
 }
 
 export class NodeProcess {
@@ -25,6 +31,7 @@ export class NodeProcess {
   /** Straight to the node, past any proxy. */
   readonly client: NodeClient
   #child: ChildProcess | undefined
+  #isClosed = false
 
   constructor(place: NodePlace) {
     this.name = place.name
@@ -37,21 +44,32 @@ export class NodeProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
+  get dataDirectory(): string {
+    return this.place.data ?? join(this.place.folder, 'data')
+  }
+
+  get logPath(): string {
+    return join(this.place.folder, 'log')
+  }
+
   get pid(): number | undefined {
     return this.isRunning ? this.#child?.pid : undefined
   }
 
-  /** Harmless when it runs. */
+  /** Harmless when it runs, and once it is closed: whoever is late must leave no process behind. */
   start(): void {
-    if (this.isRunning) return
-    const { name, client, peer, http, folder, flags } = this.place
-    const log = openSync(join(folder, 'log'), 'a')
-    const where = ['--data', join(folder, 'data'), '--listen', client, '--peer-listen', peer, '--http-listen', http]
+    if (this.isRunning || this.#isClosed) return
+    const { name, client, peer, http, flags, environment } = this.place
+    const log = openSync(this.logPath, 'a')
+    const where = ['--data', this.dataDirectory, '--listen', client, '--peer-listen', peer, '--http-listen', http]
     this.#child = spawn(process.execPath, ['src/quorate.js', 'start', '--node', name, ...where, ...flags], {
       cwd: checkout,
       stdio: ['ignore', log, log],
+      env: { ...process.env, ...environment },
     })
     closeSync(log)
+    const { pid } = this.#child
+    if (pid !== undefined) this.#child.once('exit', () => this.place.onEnd?.(pid))
   }
 
   async untilLive(limitMs = 20_000): Promise<void> {
@@ -96,7 +114,13 @@ export class NodeProcess {
   /** The node must not run: its data directory goes, its name and flags stay. */
   wipe(): void {
     if (this.isRunning) throw new Error(`${this.name} runs: kill it before you wipe it`)
-    rmSync(join(this.place.folder, 'data'), { recursive: true, force: true })
+    rmSync(this.dataDirectory, { recursive: true, force: true })
+  }
+
+  /** The node must not run: a copy of its data directory, for whoever looks later. */
+  keepData(at: string): void {
+    if (this.isRunning) throw new Error(`${this.name} runs: end it before you copy its data`)
+    cpSync(this.dataDirectory, at, { recursive: true })
   }
 
   /** The value of a sample on /metrics, by its exact name and labels. */
@@ -108,11 +132,12 @@ export class NodeProcess {
   }
 
   logTail(): string {
-    const path = join(this.place.folder, 'log')
+    const path = this.logPath
     return existsSync(path) ? readFileSync(path, 'utf8').slice(-logTailBytes) : '(no log)'
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.client.close()
     await this.kill()
   }

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { must } from '../../src/base/assert.ts'
 import { quorate } from '../../src/proto/quorate.js'
 import { freePorts } from './free-ports.ts'
-import { NodeProcess } from './node-process.ts'
+import { type NodePlace, NodeProcess } from './node-process.ts'
 import { type Link, ToxiproxyServer } from './toxiproxy.ts'
 import { until } from './until.ts'
 
@@ -17,6 +17,10 @@ export interface ClusterOptions {
   readonly proxied?: boolean
   readonly electionTimeoutMs?: number
   readonly flags?: readonly string[]
+  /** Kept when the cluster closes; without it a temporary one is made, and removed. */
+  readonly folder?: string
+  /** What is peculiar to a node: where its data lie, its environment, who hears of its end. */
+  readonly peculiar?: (name: string) => Pick<NodePlace, 'data' | 'environment' | 'onEnd'>
 }
 
 export interface ClusterView {
@@ -30,19 +34,21 @@ export interface ClusterView {
 export class ProcessCluster {
   readonly nodes: readonly NodeProcess[]
   readonly #folder: string
+  readonly #isFolderKept: boolean
   readonly #toxiproxy: ToxiproxyServer | undefined
   readonly #links: ReadonlyMap<string, Link>
   readonly #url: string
 
   private constructor(
     nodes: readonly NodeProcess[],
-    folder: string,
+    { folder, isKept }: { readonly folder: string; readonly isKept: boolean },
     toxiproxy: ToxiproxyServer | undefined,
     links: ReadonlyMap<string, Link>,
     url: string,
   ) {
     this.nodes = nodes
     this.#folder = folder
+    this.#isFolderKept = isKept
     this.#toxiproxy = toxiproxy
     this.#links = links
     this.#url = url
@@ -63,8 +69,9 @@ export class ProcessCluster {
     }
   }
 
-  static async #build({ size = 5, proxied = true, electionTimeoutMs = 300, flags = [] }: ClusterOptions) {
-    const folder = mkdtempSync(join(tmpdir(), 'quorate-cluster-'))
+  static async #build(options: ClusterOptions) {
+    const { size = 5, proxied = true, electionTimeoutMs = 300, flags = [], peculiar } = options
+    const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'quorate-cluster-'))
     const names = Array.from({ length: size }, (_, index) => `n${index + 1}`)
     const ports = await freePorts(size * (proxied ? 4 + size : 3))
     const address = () => `127.0.0.1:${must(ports.pop())}`
@@ -88,6 +95,7 @@ export class ProcessCluster {
       nodes.push(
         new NodeProcess({
           ...place,
+          ...peculiar?.(place.name),
           folder: join(folder, place.name),
           flags: [
             ...['--join', [...dialled.values()].join(',')],
@@ -98,7 +106,8 @@ export class ProcessCluster {
         }),
       )
     }
-    return new ProcessCluster(nodes, folder, toxiproxy, links, `quorate://${clients.join(',')}`)
+    const kept = { folder, isKept: options.folder !== undefined }
+    return new ProcessCluster(nodes, kept, toxiproxy, links, `quorate://${clients.join(',')}`)
   }
 
   async #bringUp(): Promise<void> {
@@ -211,7 +220,7 @@ export class ProcessCluster {
   async close(): Promise<void> {
     await Promise.all(this.nodes.map(node => node.close()))
     await this.#toxiproxy?.close()
-    rmSync(this.#folder, { recursive: true, force: true })
+    if (!this.#isFolderKept) rmSync(this.#folder, { recursive: true, force: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

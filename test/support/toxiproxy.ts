@@ -9,6 +9,7 @@ import { freePorts } from './free-ports.ts'
 import { until, within } from './until.ts'
 
 const apiLimitMs = 5_000
+const removalLimitMs = 1_000
 
 /** Why there is no Toxiproxy, or undefined when there is one. Throws in CI. */
 export async function toxiproxyMissing(): Promise<string | undefined> {
@@ -31,11 +32,15 @@ export type Cut = 'drop' | 'hold'
 /** One proxied link. `upstream` is from the dialler to whom it dialled. */
 export class Link {
   readonly name: string
+  /** Where the dialler dials. */
+  readonly listen: string
   readonly #api: ProxyApi
   readonly #toxics: Toxic<object>[] = []
+  #isOff = false
 
   constructor(name: string, api: ProxyApi) {
     this.name = name
+    this.listen = api.listen
     this.#api = api
   }
 
@@ -63,8 +68,55 @@ export class Link {
     await this.#toxic('reset_peer', 'downstream', { timeout: 0 })
   }
 
+  /** Alive, and hardly of use: late, in crumbs of some 200 bytes, and `kilobytesPerSecond` at most, in both directions. */
+  async gray(latencyMs: number, jitterMs: number, kilobytesPerSecond: number): Promise<void> {
+    await this.slow(latencyMs, jitterMs)
+    for (const stream of ['upstream', 'downstream'] as const) {
+      await this.#toxic('slicer', stream, { average_size: 200, size_variation: 100, delay: 100 })
+      await this.#toxic('bandwidth', stream, { rate: kilobytesPerSecond })
+    }
+  }
+
+  /** Each end learns so much later that the other has closed. */
+  async slowClose(delayMs: number): Promise<void> {
+    for (const stream of ['upstream', 'downstream'] as const)
+      await this.#toxic('slow_close', stream, { delay: delayMs })
+  }
+
+  /** Closes every connection that has carried so many bytes in one direction. */
+  async limitData(bytes: number): Promise<void> {
+    for (const stream of ['upstream', 'downstream'] as const) await this.#toxic('limit_data', stream, { bytes })
+  }
+
+  /** Refuses whoever dials, and closes what stands, until healing. */
+  async off(): Promise<void> {
+    this.#isOff = true
+    await this.#enable(false)
+  }
+
+  async #enable(enabled: boolean): Promise<void> {
+    const { listen, upstream } = this.#api
+    await within(`${this.name}: enabled ${enabled}`, apiLimitMs, this.#api.update({ enabled, listen, upstream }))
+  }
+
+  /**
+   * The last toxic goes first: one that is removed hands what it holds to the next, and Toxiproxy waits for that, with
+   * the whole proxy locked. Where it hangs all the same, the connections are closed, which frees it.
+   */
   async heal(): Promise<void> {
-    for (const toxic of this.#toxics.splice(0)) await within(`${this.name}: healing`, apiLimitMs, toxic.remove())
+    const toxics = this.#toxics.splice(0).reverse()
+    const removal = (async () => {
+      for (const toxic of toxics) await toxic.remove()
+    })()
+    try {
+      await within(`${this.name}: healing`, removalLimitMs, removal)
+    } catch {
+      await this.off()
+      await within(`${this.name}: healing with its connections closed`, apiLimitMs, removal)
+    }
+    if (!this.#isOff) return
+    await this.#enable(true)
+    this.#isOff = false
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,108 @@
+// What operators do while everything else happens: leadership handed over, a member replaced by a new store. The cluster
+// may refuse; what it accepts must show.
+
+import { must } from '../../../src/base/assert.ts'
+import { type Fault, isSound, leaderNow, pick, shuffled, soundNodes, type Stage } from './fault.ts'
+import { until } from '../../support/until.ts'
+
+const callMs = 3_000
+const rejoinLimitMs = 60_000
+
+const transfer: Fault = {
+  name: 'leadership transferred',
+  async plan(stage) {
+    const { cluster, client } = stage
+    const leader = await leaderNow(stage)
+    const before = leader && (await cluster.viewOf(leader).catch(() => undefined))
+    const target = soundNodes(stage).find(node => node !== leader)
+    if (before === undefined || target === undefined || !stage.isFree('configuration')) return undefined
+    return {
+      describe: `${before.leader} → ${target.name}`,
+      claims: ['configuration'],
+      impaired: [],
+      lastsMaxMs: 0,
+      async inject() {
+        return client.admin.transferLeader(target.name, { timeoutMs: callMs }).then(
+          () => true,
+          () => false,
+        )
+      },
+      async verify() {
+        // It led, even if it does no longer: the term has moved on.
+        const views = await Promise.all(
+          cluster.nodes.filter(node => node.isRunning).map(node => cluster.viewOf(node).catch(() => undefined)),
+        )
+        return views.some(view => view !== undefined && view.term > before.term)
+      },
+      async heal() {},
+    }
+  },
+}
+
+/** In hex; undefined when no leader is known or it does not know the node. */
+async function storeIdAtLeader(stage: Stage, name: string): Promise<string | undefined> {
+  const leader = await leaderNow(stage)
+  const { nodes } = must(await leader?.client.status(true), 'no leader')
+  const record = nodes.find(node => node.record?.id === name)?.record
+  return record?.storeId ? Buffer.from(record.storeId).toString('hex') : undefined
+}
+
+async function isVoter(stage: Stage, name: string): Promise<boolean> {
+  const leader = await leaderNow(stage)
+  const view = leader && (await stage.cluster.viewOf(leader))
+  return view?.voters.includes(name) ?? false
+}
+
+/**
+ * Removed by an operator first, or just gone and back with an empty disk. Its old store is lost either way, with all that it
+ * acknowledged: so only one at a time, only while all vote, and nobody else before it votes again.
+ */
+const replace: Fault = {
+  name: 'member replaced',
+  async plan(stage) {
+    const { cluster, client } = stage
+    const leader = await leaderNow(stage)
+    const before = leader && (await cluster.viewOf(leader).catch(() => undefined))
+    const victim = shuffled(stage.prng, cluster.nodes).find(node => isSound(stage, node))
+    if (before === undefined || victim === undefined || !stage.isFree('configuration')) return undefined
+    const { name } = victim
+    if (before.voters.length < cluster.nodes.length) return undefined
+    const formerStore = await storeIdAtLeader(stage, name).catch(() => undefined)
+    if (formerStore === undefined) return undefined
+    const isRemoved = pick(stage.prng, [true, false])
+    return {
+      describe: `${name}, ${isRemoved ? 'removed, wiped' : 'wiped'}, and back`,
+      claims: ['configuration', `process:${name}`],
+      impaired: [name],
+      lastsMaxMs: 0,
+      showsWithinMs: 30_000,
+      async inject() {
+        // Refused or in doubt, the rest is as sound: the leader removes the former store when the new one joins.
+        if (isRemoved) await client.admin.removeMember(name, { timeoutMs: callMs }).catch(() => {})
+        await victim.kill()
+        victim.wipe()
+        victim.start()
+        return true
+      },
+      async verify() {
+        const store = await storeIdAtLeader(stage, name)
+        return store !== undefined && store !== formerStore
+      },
+      async heal() {
+        await victim.untilLive()
+        await until(
+          `${name} votes again`,
+          async () => {
+            if (await isVoter(stage, name)) return true
+            // By hand, as an operator would; the cluster may be quicker.
+            await client.admin.promoteMember(name, { timeoutMs: callMs }).catch(() => {})
+            return false
+          },
+          { limitMs: rejoinLimitMs, intervalMs: 200 },
+        )
+      },
+    }
+  },
+}
+
+export const administration: readonly Fault[] = [transfer, replace]

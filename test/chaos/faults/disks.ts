@@ -1,0 +1,39 @@
+// A disk without room. The node ends, and says why; once there is room again it starts with what it had.
+
+import { readFileSync, statSync } from 'node:fs'
+import { type Fault, isSound, shuffled } from './fault.ts'
+
+const startLimitMs = 30_000
+/** As Node says it, and as LevelDB does. */
+const noSpace = /ENOSPC|No space left on device/
+
+export const fullDisk: Fault = {
+  name: 'disk full',
+  async plan(stage) {
+    const candidates = shuffled(stage.prng, [...stage.disks])
+    const [name, disk] = candidates.find(([node]) => isSound(stage, stage.cluster.node(node))) ?? []
+    if (name === undefined || disk === undefined) return undefined
+    const node = stage.cluster.node(name)
+    const logged = statSync(node.logPath).size
+    return {
+      describe: name,
+      claims: [`process:${name}`],
+      impaired: [name],
+      // It ends when it next needs a block: until then it works as before.
+      showsWithinMs: 15_000,
+      async inject() {
+        disk.fill()
+        return true
+      },
+      async verify() {
+        return !node.isRunning && noSpace.test(readFileSync(node.logPath).subarray(logged).toString())
+      },
+      async heal() {
+        disk.free()
+        // A node that was never hurt still runs.
+        node.start()
+        await node.untilLive(startLimitMs)
+      },
+    }
+  },
+}
