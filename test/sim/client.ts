@@ -58,6 +58,7 @@ export class SimClient {
       await this.#pause(this.#world.options.thinkMs * 2 * this.#prng.next())
       const operation = drawOperation(this.#prng, this.#name, ++this.#number, this.#clock, this.#token)
       if (operation.kind === 'write') await this.#write(operation)
+      else if (operation.kind === 'scan') await this.#scan(operation)
       else await this.#read(operation)
       this.#floor = this.#number + 1
     }
@@ -107,6 +108,27 @@ export class SimClient {
     const items = response.items ?? []
     for (const item of items) this.#token = Math.max(this.#token, item.timestamp ?? 0)
     this.#history.read(operation, invoked, items, answer)
+  }
+
+  async #scan(operation: Operation & { kind: 'scan' }): Promise<void> {
+    const invoked = this.#history.invoke()
+    const { start, end, pageKeys, reverse } = operation
+    const answer = await this.#call(async core => {
+      const pages: quorate.v1.IScanResponse[] = []
+      const header = { clock: this.#clock, timeoutMs: attemptMs }
+      for await (const page of core.gateway.scan({ header, start, end, pageKeys, reverse })) pages.push(page)
+      return pages
+    })
+    const pages = answer.value
+    const at = pages?.[0]?.at ?? 0
+    if (pages === undefined || at === 0) return
+    this.#saw(at)
+    this.#history.scanned(
+      operation,
+      invoked,
+      at,
+      pages.flatMap(page => page.items ?? []),
+    )
   }
 
   #saw(clock: number): void {

@@ -163,6 +163,30 @@ export class History {
     if (options.kind === ReadKind.READ_KIND_LINEARIZABLE) this.#seen = Math.max(this.#seen, index)
   }
 
+  /** All pages are of one instant, which is past everything that was seen when the scan began. */
+  scanned(
+    { start, end, reverse }: Operation & { kind: 'scan' },
+    invoked: number,
+    at: number,
+    items: readonly quorate.v1.IKeyVersion[],
+  ): void {
+    this.counts.reads++
+    const { model } = this.#checker
+    assert.ok(at >= model.stampAt(invoked), `a scan at ${at} begun at ${invoked} misses what was seen before it`)
+    const [from, to] = [name(0, start), name(0, end)]
+    const expected = [...model.keys()].filter(key => key >= from && key < to && model.at(key, at) !== undefined).sort()
+    if (reverse) expected.reverse()
+    assert.deepEqual(
+      items.map(item => name(0, item.key)),
+      expected,
+      `the keys of a scan at ${at}`,
+    )
+    for (const item of items)
+      this.#checkItem(item.key as Uint8Array, item, model.at(name(0, item.key), at), `scanned at ${at}`)
+    this.#checker.promised(at, Infinity)
+    this.#seen = Math.max(this.#seen, this.#indexAtStamp(at + 1) - 1)
+  }
+
   /** At the end, when nothing is on its way any more. */
   finish(): void {
     const { model } = this.#checker

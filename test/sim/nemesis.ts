@@ -7,6 +7,7 @@ import type { Prng } from '../../src/base/prng.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import { call } from './client.ts'
 import type { Fault, FaultKind } from './faults.ts'
+import type { EngineOperation } from './sim-engine.ts'
 import { type SimNode, isDamage } from './sim-node.ts'
 import type { World } from './world.ts'
 
@@ -18,7 +19,7 @@ export class Nemesis {
   readonly injected = new Map<FaultKind, number>()
   readonly #world: World
   readonly #prng: Prng
-  /** Lost for good, until it votes again under a new store id. */
+  /** Lost for good, until it is back under a new store id and as many vote as should. */
   #lost: { readonly node: SimNode; readonly storeId: string } | undefined
   /** Nodes that may end by themselves, and why. */
   readonly #mayEnd = new Map<SimNode, FaultKind>()
@@ -63,9 +64,8 @@ export class Nemesis {
     const isBack =
       votersOutgoing.length === 0 &&
       replica.state.appliedIndex === replica.status().commit &&
-      replica.descriptor.replicas.some(
-        member => member.node === node.name && member.storeId === node.storeId && voters.includes(member.replicaId),
-      )
+      voters.length === this.#world.options.voters &&
+      replica.descriptor.replicas.some(member => member.node === node.name && member.storeId === node.storeId)
     if (isBack) this.#lost = undefined
     return this.#lost?.node
   }
@@ -159,7 +159,11 @@ export class Nemesis {
       case 'disk-full':
         return this.#failDisk(node, kind, 'write', 'ENOSPC: no space left on device', forMs)
       case 'engine-error':
-        return this.#failEngine(node, forMs)
+        return this.#failEngine(node, kind, ['write'], forMs)
+      case 'log-read-error':
+        return this.#failDisk(node, kind, 'read', 'EIO: i/o error', forMs)
+      case 'engine-read-error':
+        return this.#failEngine(node, kind, ['get', 'read'], forMs)
       case 'clock-jump': {
         const ms = ((dice[1] % 2 === 0 ? 1 : -1) * (dice[2] % 8_000)) / (1 + (dice[1] % 20))
         node.wall.jump(ms)
@@ -240,7 +244,7 @@ export class Nemesis {
   #failDisk(
     node: SimNode,
     kind: FaultKind,
-    operation: 'write' | 'create',
+    operation: 'write' | 'create' | 'read',
     message: string,
     forMs: number,
   ): string | undefined {
@@ -249,20 +253,25 @@ export class Nemesis {
     node.logFiles.fault = asked => {
       if (asked !== operation) return undefined
       node.logFiles.fault = () => undefined
-      this.#mustEnd(node)
+      if (operation !== 'read') this.#mustEnd(node)
       return new Error(message)
     }
     this.#restartLater(node, forMs)
     return node.name
   }
 
-  #failEngine(node: SimNode, forMs: number): string | undefined {
+  #failEngine(
+    node: SimNode,
+    kind: FaultKind,
+    operations: readonly EngineOperation[],
+    forMs: number,
+  ): string | undefined {
     if (node.core === undefined || node.isPaused || this.#mayEnd.has(node)) return undefined
-    this.#mayEnd.set(node, 'engine-error')
+    this.#mayEnd.set(node, kind)
     node.engineDisk.fault = asked => {
-      if (asked !== 'write') return undefined
+      if (!operations.includes(asked)) return undefined
       node.engineDisk.fault = () => undefined
-      this.#mustEnd(node)
+      if (asked === 'write') this.#mustEnd(node)
       return new Error('EIO: i/o error')
     }
     this.#restartLater(node, forMs)
@@ -282,6 +291,8 @@ export class Nemesis {
       node.logFiles.fault = () => undefined
       node.engineDisk.fault = () => undefined
       this.#mayEnd.delete(node)
+      // A failed read may have stopped its replica alone: an operator starts the node anew.
+      if (node.isRunning) node.crash('kill')
       node.start()
     })
   }

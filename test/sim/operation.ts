@@ -7,6 +7,13 @@ const { ReadKind, CompareOperator } = quorate.v1
 const keyCount = 12
 
 export type Operation =
+  | {
+      readonly kind: 'scan'
+      readonly start: Uint8Array
+      readonly end: Uint8Array
+      readonly pageKeys: number
+      readonly reverse: boolean
+    }
   | { readonly kind: 'write'; readonly writes: readonly quorate.v1.IWrite[]; readonly isSessionless: boolean }
   | {
       readonly kind: 'read'
@@ -40,6 +47,10 @@ export function drawOperation(prng: Prng, client: string, number: number, clock:
       otherwise: prng.below(2) === 0 ? [{ put: { key: key(), value: value() } }] : [],
     }
     return { kind: 'write', writes: [{ commit }], isSessionless }
+  }
+  if (die < 58) {
+    const [start, end] = [Buffer.from('k'), Buffer.from(prng.below(2) === 0 ? 'l' : 'k5')]
+    return { kind: 'scan', start, end, pageKeys: 1 + prng.below(6), reverse: prng.below(2) === 0 }
   }
   const keys = [key(), ...(prng.below(3) === 0 ? [key()] : [])]
   if (die < 80) return { kind: 'read', keys, options: { kind: ReadKind.READ_KIND_LINEARIZABLE } }

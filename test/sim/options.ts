@@ -10,11 +10,15 @@ import type { MachineTraits } from './sim-node.ts'
 export interface SimOptions {
   readonly seed: number
   readonly size: number
+  /** The others stay learners. */
+  readonly voters: number
   readonly electionTimeoutMs: number
   readonly heartbeatMs: number
   readonly link: LinkFaults
   readonly machine: MachineTraits
   readonly limits: NodeConfig['limits']
+  /** Whether every frame goes through the codec. */
+  readonly encodes: boolean
   readonly clients: number
   /** Mean pause between two operations of a client. */
   readonly thinkMs: number
@@ -34,6 +38,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
   return {
     seed,
     size,
+    voters: prng.below(6) === 0 ? 3 : size,
     electionTimeoutMs,
     heartbeatMs: Math.round(electionTimeoutMs / pick(4, 5, 8)),
     link: {
@@ -49,6 +54,8 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       spikeEvery: pick(0, 50, 300),
       spikeMs: pick(50, 200, 800),
       timerLateMaxMs: pick(0, 1, 5),
+      stallEvery: pick(0, 0, 20_000),
+      stallMs: pick(20, 300),
     },
     limits: {
       ...defaultLimits,
@@ -61,6 +68,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       historyRetentionMs: pick(2_000, 10_000, 600_000),
       drainMs: 1_000,
     },
+    encodes: prng.below(8) === 0,
     clients: 2 + prng.below(4),
     thinkMs: pick(100, 300, 600),
     clientLoss: pick(0, 0.01, 0.1),
@@ -91,7 +99,7 @@ export function nodeConfig(options: SimOptions, name: string): NodeConfig {
     heartbeatMs: options.heartbeatMs,
     logLevel: 'silent',
     reflection: false,
-    votersTarget: options.size,
+    votersTarget: options.voters,
     limits: options.limits,
   }
 }

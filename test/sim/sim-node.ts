@@ -23,6 +23,9 @@ export interface MachineTraits {
   readonly spikeEvery: number
   readonly spikeMs: number
   readonly timerLateMaxMs: number
+  /** One look at the clock in so many finds that the event loop was held up for `stallMs`. 0: none. */
+  readonly stallEvery: number
+  readonly stallMs: number
 }
 
 export interface SimNodeOptions {
@@ -116,6 +119,8 @@ export class SimNode {
       wall: this.wall,
       prng,
       timerLateMaxMs: traits.timerLateMaxMs,
+      stallEvery: traits.stallEvery,
+      stallMs: traits.stallMs,
       onRun: () => observer.touched(this),
       onUncaught: error => this.#end(clock, error),
     })

@@ -93,8 +93,8 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   }
 }
 
-/** All nodes start, one is told to make a cluster, and all vote. */
-async function setUp(world: World): Promise<void> {
+/** All nodes start, one is told to make a cluster, and all are in it. */
+export async function setUp(world: World): Promise<void> {
   for (const node of world.nodes) node.start()
   const first = world.nodes[0] as World['nodes'][number]
   await world.until('the first node is up', setupLimitMs, () => first.core !== undefined)
@@ -105,20 +105,20 @@ async function setUp(world: World): Promise<void> {
     })
   })
   await world.until('a cluster is made', setupLimitMs, () => isMade)
-  await world.until('all nodes vote', setupLimitMs, () => allVote(world))
+  await world.until('all nodes are members', setupLimitMs, () => areMembers(world))
 }
 
-function allVote(world: World): boolean {
+function areMembers(world: World): boolean {
   const replica = world.leader()?.core?.store.replica(rangeOne)
   if (replica === undefined) return false
-  const { voters, votersOutgoing } = replica.status().configuration
+  const { voters, votersOutgoing, learners } = replica.status().configuration
+  const wanted = world.options.voters
   return (
     votersOutgoing.length === 0 &&
-    voters.length === world.nodes.length &&
+    voters.length === wanted &&
+    learners.length === world.nodes.length - wanted &&
     world.nodes.every(node =>
-      replica.descriptor.replicas.some(
-        member => member.node === node.name && member.storeId === node.storeId && voters.includes(member.replicaId),
-      ),
+      replica.descriptor.replicas.some(member => member.node === node.name && member.storeId === node.storeId),
     )
   )
 }
@@ -130,7 +130,7 @@ async function converge(world: World): Promise<void> {
   const electionMs = 20 * world.options.electionTimeoutMs
   await world.until('a leader', Math.max(electionMs, clockSettleMs), () => world.leader() !== undefined)
   const left = (): number => Math.max(0, beganMs + convergeLimitMs - world.nowMs)
-  await world.until('all nodes vote again', left(), () => allVote(world))
+  await world.until('all nodes are members again', left(), () => areMembers(world))
   const prng = createPrng(world.options.seed)
   let isWritten = false
   const write = (): void => {
@@ -153,7 +153,7 @@ async function converge(world: World): Promise<void> {
 /** A clock that was ahead is waited for: nothing can be done before it was passed. */
 const clockSettleMs = 20_000
 
-async function settle(world: World): Promise<void> {
+export async function settle(world: World): Promise<void> {
   await world.run(world.nowMs + 12_000)
   await world.until('all nodes have applied the same', 10_000, () => {
     const replicas = world.nodes.map(node => node.core?.store.replica(rangeOne))
@@ -168,7 +168,7 @@ async function settle(world: World): Promise<void> {
 }
 
 /** Every node's state, read back whole, is what the log says; so are the old versions that it still has. */
-async function checkStates(world: World): Promise<void> {
+export async function checkStates(world: World): Promise<void> {
   const { model, committed } = world.checker(rangeOne)
   for (const node of world.nodes) {
     const { core } = node

@@ -42,7 +42,11 @@ export class World implements NodeObserver {
     const stream = (purpose: number): Prng => createPrng(seed * 64 + purpose)
     this.options = drawOptions(seed, stream(0), overrides)
     this.#networkPrng = stream(1)
-    this.network = new MemoryNetwork({ scheduler: this.scheduler, random: () => this.#networkPrng.next() })
+    this.network = new MemoryNetwork({
+      scheduler: this.scheduler,
+      random: () => this.#networkPrng.next(),
+      encodes: this.options.encodes,
+    })
     this.network.setFaults(this.options.link)
     this.nodes = nodeNames(this.options.size).map(
       (name, at) =>
@@ -165,12 +169,19 @@ export class World implements NodeObserver {
 
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error
-    for (const node of this.#touched)
+    for (const node of this.#touched) {
+      // What the checkers read is no operation of the node.
+      const { fault } = node.logFiles
+      node.logFiles.fault = noFault
       for (const replica of node.core?.store.replicas() ?? [])
         if (replica.stopped === undefined) this.checker(replica.rangeId).check(replica)
+      node.logFiles.fault = fault
+    }
     this.#touched.clear()
   }
 }
+
+const noFault = (): undefined => undefined
 
 function number(name: NodeId): number {
   return Number(name.slice(1))
