@@ -64,6 +64,8 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   if (directory.identity.clusterId === undefined) await discardLeftovers(directory, engine)
   const opened = await VersionStore.open(engine, {
     yieldNow: () => new Promise<void>(resolve => clock.defer(() => resolve())),
+    owner: directory.identity.storeId,
+    mustExist: directory.identity.clusterId !== undefined,
   })
   if (opened.kind === 'damaged') throw new KvError('damaged', opened.message)
   const versions = opened.store

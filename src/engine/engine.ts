@@ -2,7 +2,8 @@
 //
 // Callers owe: at most one `write` at a time; every snapshot and iterator closed; bytes handed over are never changed.
 // Implementers owe: a write is durable (an fsync behind it) when its promise resolves, and is all or nothing across a
-// crash; a failed write is for ever (the caller ends the process); iteration is in byte order.
+// crash; a failed write is for ever (the caller ends the process); a read that meets damage throws DamageError; iteration
+// is in byte order.
 // Keys are latin1 strings, one character a byte: they order like their bytes, and work as Map keys.
 
 export type EngineKey = string
@@ -50,4 +51,16 @@ export interface Engine extends EngineReader {
   /** Approximate bytes on disk of a span, for reports. */
   approximateBytes(span: EngineSpan): Promise<number>
   close(): Promise<void>
+}
+
+/** Stored bytes disagree with their checksum: a damaged value is never served. Whoever catches it quarantines the replica (DESIGN.md 15). */
+export class DamageError extends Error {
+  override readonly name = 'DamageError'
+  /** What cannot be trusted. */
+  readonly key: EngineKey
+
+  constructor(key: EngineKey, reason: string, options?: ErrorOptions) {
+    super(`the stored value of engine key ${JSON.stringify(key)} is damaged: ${reason}`, options)
+    this.key = key
+  }
 }

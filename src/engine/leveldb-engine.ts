@@ -1,26 +1,38 @@
 // The engine port over LevelDB (classic-level): the one file that knows it. LevelDB neither verifies its blocks nor
-// keeps a prefix of unsynced writes (DESIGN.md 7), so every write here is synced, and callers checksum their values.
+// keeps a prefix of unsynced writes (DESIGN.md 7), so its files are checked before it opens them, every write here is
+// synced, and callers checksum their values.
 
+import { randomInt } from 'node:crypto'
 import { ClassicLevel } from 'classic-level'
 import { assert } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
 import type { Engine, EngineBatchOperation, EngineKey, EnginePair, EngineReader, EngineSpan } from './engine.ts'
+import { DamageError } from './engine.ts'
+import { findLevelDamage, hasLevelDatabase } from './leveldb-check.ts'
 
 /** 4 MB, LevelDB's default, costs 31 % of the puts (DESIGN.md 17). */
 const writeBufferBytes = 64 * 1024 * 1024
 const blockCacheBytes = 64 * 1024 * 1024
 /** What an iterator may fetch at once when its reader names no limit. */
 const readBytesMax = 0x7fff_ffff
+/** A new database begins somewhere in here, so that another's table or log does not fit among its own. */
+const firstSequenceMax = 4_096
 
 type Database = ClassicLevel<Buffer, Uint8Array>
 type Snapshot = ReturnType<Database['snapshot']>
 type ReadOptions = Parameters<EngineReader['read']>[1]
 
 const emptyValue = new Uint8Array(0)
+const noKey = Buffer.from('n')
 const toBytes = (key: EngineKey): Buffer => Buffer.from(key, 'latin1')
 
 /** Opens, or makes, the database in `directory`; a KvError 'data-directory' says why it could not, and what to do. */
 export async function openLevelEngine(directory: string): Promise<Engine> {
+  const isNew = !(await hasLevelDatabase(directory))
+  if (!isNew) await refuseLocked(directory)
+  const damage = await findLevelDamage(directory)
+  if (damage !== undefined) throw damageError(directory, `${damage.file} ${damage.what}`, undefined)
+  // Not before: what is made opens itself, asked or not.
   const database: Database = new ClassicLevel<Buffer, Uint8Array>(directory, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -29,10 +41,29 @@ export async function openLevelEngine(directory: string): Promise<Engine> {
   })
   try {
     await database.open()
+    // Deleting what is not there only counts.
+    const length = randomInt(firstSequenceMax)
+    if (isNew)
+      await database.batch(
+        Array.from({ length }, () => ({ type: 'del', key: noKey }) as const),
+        { sync: true },
+      )
   } catch (error) {
     throw openError(directory, error)
   }
   return new LevelEngine(database)
+}
+
+/** Files that another process writes look damaged. Opened like this, LevelDB takes its lock, reads nothing, and gives up. */
+async function refuseLocked(directory: string): Promise<void> {
+  const probe = new ClassicLevel(directory, { createIfMissing: false, errorIfExists: true })
+  try {
+    await probe.open()
+  } catch (error) {
+    if (causeOf(error).code === 'LEVEL_LOCKED') throw openError(directory, error)
+    return
+  }
+  await probe.close()
 }
 
 class LevelEngine implements Engine {
@@ -44,7 +75,7 @@ class LevelEngine implements Engine {
   }
 
   get(key: EngineKey): Uint8Array | undefined {
-    return this.#database.getSync(toBytes(key))
+    return getValue(this.#database, key)
   }
 
   read(span: EngineSpan, options: ReadOptions): Promise<readonly EnginePair[]> {
@@ -72,7 +103,7 @@ class LevelEngine implements Engine {
     const database = this.#database
     const snapshot = database.snapshot()
     return {
-      get: (key: EngineKey): Uint8Array | undefined => database.getSync(toBytes(key), { snapshot }),
+      get: (key: EngineKey): Uint8Array | undefined => getValue(database, key, snapshot),
       read: (span: EngineSpan, options: ReadOptions) => readSpan(database, snapshot, span, options),
       close: () => snapshot.close(),
     }
@@ -88,6 +119,19 @@ class LevelEngine implements Engine {
 }
 
 const readPairsMax = 1_000
+
+function getValue(database: Database, key: EngineKey, snapshot?: Snapshot): Uint8Array | undefined {
+  try {
+    return snapshot === undefined ? database.getSync(toBytes(key)) : database.getSync(toBytes(key), { snapshot })
+  } catch (error) {
+    throw readError(key, error)
+  }
+}
+
+function readError(key: EngineKey, error: unknown): unknown {
+  const cause = causeOf(error)
+  return cause.code === 'LEVEL_CORRUPTION' ? new DamageError(key, cause.message, { cause: error }) : error
+}
 
 async function readSpan(
   database: Database,
@@ -116,15 +160,30 @@ async function readSpan(
       }
     }
     return pairs
+  } catch (error) {
+    throw readError(span.start, error)
   } finally {
     await iterator.close()
   }
 }
 
-function openError(directory: string, error: unknown): KvError {
+function causeOf(error: unknown): Error & { readonly code?: unknown } {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
-  const code = (cause as { code?: unknown }).code
-  const text = cause instanceof Error ? cause.message : String(cause)
+  return cause instanceof Error ? cause : new Error(String(cause))
+}
+
+function damageError(directory: string, what: string, cause: unknown): KvError {
+  return new KvError(
+    'data-directory',
+    `${directory}: the database is damaged (${what}). Move this data directory away and start the node with an empty one: it joins anew and is rebuilt from its peers.`,
+    { cause, details: { directory, reason: 'damaged' } },
+  )
+}
+
+function openError(directory: string, error: unknown): KvError {
+  const cause = causeOf(error)
+  const { code } = cause
+  const text = cause.message
   const make = (sentence: string, reason: string): KvError =>
     new KvError('data-directory', `${directory}: ${sentence}`, {
       cause: error,
@@ -138,10 +197,7 @@ function openError(directory: string, error: unknown): KvError {
   }
   // A file that the others name is gone: LevelDB calls that an input error.
   if (code === 'LEVEL_CORRUPTION' || (code === 'LEVEL_IO_ERROR' && /no such file/i.test(text))) {
-    return make(
-      `the database is damaged (${text}). Move this data directory away and start the node with an empty one: it joins anew and is rebuilt from its peers.`,
-      'damaged',
-    )
+    return damageError(directory, text, error)
   }
   if (code === 'ENOTDIR' || code === 'EEXIST' || /not a directory/i.test(text)) {
     return make(

@@ -164,7 +164,12 @@ async function writeFresh(options: SegmentSetOptions, chain: Chain, plan: CutPla
   const file = await options.files.create(path, page, header.bytes)
   const segment = new Segment(path, header, file)
   segment.end = end
-  await file.write(image.subarray(segmentHeaderBytes), end - segmentHeaderBytes, segmentHeaderBytes)
+  try {
+    await file.write(image.subarray(segmentHeaderBytes), end - segmentHeaderBytes, segmentHeaderBytes)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
   return { segment, image }
 }
 

@@ -96,7 +96,7 @@ export class SegmentDirectory {
       }
       this.#byNumber.set(number, { path, header, seed: segmentSeed(header.nonce, number), file })
       const foreign = foreignTo(identity, header)
-      if (foreign !== undefined) return { kind: 'foreign', message: `${path} belongs to ${foreign}` }
+      if (foreign !== undefined) return { kind: 'foreign', message: `${path} belongs to ${foreign}. ${foreignToDo}` }
     }
     return undefined
   }
@@ -147,8 +147,9 @@ export class SegmentDirectory {
     for (const segment of this.segments.toReversed()) {
       const { header } = segment
       const scan = this.scan(segment)
-      if (scan.flushes.length > 0) return { kind: 'tip', segment, oldestLive: oldestLiveOf(header, scan), above }
+      // First: what is damaged does not say which older segments are needed.
       if (scan.later !== undefined) return this.#damagedAt(segment, scan)
+      if (scan.flushes.length > 0) return { kind: 'tip', segment, oldestLive: oldestLiveOf(header, scan), above }
       if (header.cut !== undefined) {
         if (!scan.clean && recordedFlush >= header.cut.firstNumber) return this.#damagedAt(segment, scan)
         above = Math.max(above, header.cut.firstNumber + 1)
@@ -248,6 +249,9 @@ function foreignTo(identity: SegmentIdentity, header: SegmentHeader): string | u
 const whatToDo =
   'This node may have acknowledged what cannot be read, so it does not start. ' +
   'Restore the file, or wipe the data directory and let the node join the cluster anew.'
+
+const foreignToDo =
+  'It holds none of what this node has promised: put its own files back, or wipe the data directory and let the node join the cluster anew.'
 
 function damaged(file: string, offset: number, ranges: readonly number[], what: string): Damaged {
   const affected = ranges.length > 0 ? `ranges ${ranges.join(', ')} and perhaps others` : 'any range of this node'

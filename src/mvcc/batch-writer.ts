@@ -6,14 +6,16 @@ import { markerOperations } from './marker.ts'
 
 export class BatchWriter {
   readonly #engine: Engine
+  readonly #owner: string
   #markerNumber: number
   /** The newest flush of the log that is known to be synced; every marker carries it. */
   recordedFlush: number
   #queue: Promise<unknown> = Promise.resolve()
   #failure: { readonly error: unknown } | undefined
 
-  constructor(engine: Engine, markerNumber: number, recordedFlush: number) {
+  constructor(engine: Engine, owner: string, markerNumber: number, recordedFlush: number) {
     this.#engine = engine
+    this.#owner = owner
     this.#markerNumber = markerNumber
     this.recordedFlush = recordedFlush
   }
@@ -31,7 +33,7 @@ export class BatchWriter {
   async write(operations: readonly EngineBatchOperation[]): Promise<void> {
     const number = this.#markerNumber + 1
     try {
-      await this.#engine.write([...operations, ...markerOperations(number, this.recordedFlush)])
+      await this.#engine.write([...operations, ...markerOperations(number, this.recordedFlush, this.#owner)])
     } catch (error) {
       this.#failure = { error }
       throw error

@@ -2,7 +2,7 @@
 
 import type { EngineKey } from '../engine/engine.ts'
 import type { Timestamp } from '../time/timestamp.ts'
-import { DamageError } from './damage.ts'
+import { DamageError } from '../engine/engine.ts'
 import { decodeRow } from './engine-keys.ts'
 import { decodeVersion, type Version } from './version.ts'
 

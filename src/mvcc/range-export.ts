@@ -3,7 +3,7 @@
 
 import type { Index, RangeId } from '../base/ids.ts'
 import type { EngineKey, EngineReader, EngineSpan } from '../engine/engine.ts'
-import { DamageError } from './damage.ts'
+import { DamageError } from '../engine/engine.ts'
 import {
   decodeRunId,
   latestPrefix,

@@ -1,6 +1,7 @@
 // Installs an exported range: clears what is there, writes what comes, and has the store begin from it. A crash in the
 // middle leaves part of both; the caller marks the install beforehand and begins again from the start.
 
+import { KvError } from '../base/errors.ts'
 import type { RangeId } from '../base/ids.ts'
 import type { Engine, EngineBatchOperation } from '../engine/engine.ts'
 import { prefixSpan, runBoundsPrefix, runPrefix } from './engine-keys.ts'
@@ -12,6 +13,7 @@ import type { VersionStore } from './version-store.ts'
 const sliceOperations = 1_000
 const sliceBytes = 1024 * 1024
 
+/** Throws KvError `damaged` where the chunks are not those that were sent. */
 export function importRange(
   engine: Engine,
   versions: VersionStore,
@@ -30,21 +32,35 @@ export function importRange(
     let operations: EngineBatchOperation[] = []
     let bytes = 0
     for await (const chunk of chunks) {
-      for (const pair of stream.push(chunk)) {
+      for (const pair of refusing(rangeId, () => [...stream.push(chunk)])) {
         operations.push(pair)
         bytes += pair.value.length
-        if (pair.key.startsWith(runPrefix)) operations.push(boundsOperation(pair.key, pair.value))
+        if (pair.key.startsWith(runPrefix))
+          operations.push(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))
         if (operations.length < sliceOperations && bytes < sliceBytes) continue
         await write(operations)
         operations = []
         bytes = 0
       }
     }
-    stream.end()
+    refusing(rangeId, () => stream.end())
     await write(operations)
   })
 }
 
 function boundsOperation(key: string, value: Uint8Array): EngineBatchOperation {
   return { key: runBoundsPrefix + key.slice(runPrefix.length), value: encodeRunBounds(decodeStoredRun(key, value)) }
+}
+
+function refusing<T>(rangeId: RangeId, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new KvError(
+      'damaged',
+      `the snapshot of range ${rangeId} that is to be installed is damaged (${why}), and the state before it is gone: wipe the data directory and let the node join anew`,
+      { cause: error },
+    )
+  }
 }

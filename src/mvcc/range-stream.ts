@@ -1,5 +1,6 @@
-// The bytes of an exported range, cut into chunks. A chunk is format version, CRC, and a piece of one stream; the
-// stream is pairs (key length > 0, key, value length, value; lengths as varints), then a zero and the count of pairs.
+// The bytes of an exported range, cut into chunks. A chunk is format version, CRC, and a piece of one stream; the CRC goes
+// on from the chunk before, so that none of another snapshot passes among these. The stream is pairs (key length > 0, key,
+// value length, value; lengths as varints), then a zero and the count of pairs.
 // A value may begin in one chunk and end in another; a stream without its end is refused.
 
 import { crc32 } from 'node:zlib'
@@ -15,6 +16,7 @@ export class RangeStreamWriter {
   #pieces: Buffer[] = []
   #bytes = 0
   #count = 0
+  #crc = 0
 
   push(key: EngineKey, value: Uint8Array): void {
     this.#number(key.length)
@@ -40,7 +42,8 @@ export class RangeStreamWriter {
       const piece = stream.subarray(offset, offset + pieceBytes)
       const chunk = Buffer.allocUnsafe(headerBytes + piece.length)
       chunk[0] = formatVersion
-      chunk.writeUInt32LE(crc32(piece), 1)
+      this.#crc = crc32(piece, this.#crc)
+      chunk.writeUInt32LE(this.#crc, 1)
       chunk.set(piece, headerBytes)
       chunks.push(chunk)
     }
@@ -64,6 +67,7 @@ export class RangeStreamWriter {
 export class RangeStreamReader {
   #rest: Buffer = Buffer.alloc(0)
   #count = 0
+  #crc = 0
   #isWhole = false
 
   end(): void {
@@ -74,7 +78,8 @@ export class RangeStreamReader {
   *push(chunk: Uint8Array): Generator<EnginePair> {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     assert(bytes.length > headerBytes && bytes[0] === formatVersion, 'a snapshot chunk has a known format')
-    assert(crc32(bytes.subarray(headerBytes)) === bytes.readUInt32LE(1), "a snapshot chunk's checksum holds")
+    this.#crc = crc32(bytes.subarray(headerBytes), this.#crc)
+    assert(this.#crc === bytes.readUInt32LE(1), "a snapshot chunk's checksum holds")
     this.#rest = Buffer.concat([this.#rest, bytes.subarray(headerBytes)])
     const reader = new ByteReader(this.#rest, 0)
     let done = 0

@@ -12,7 +12,7 @@ import type { Engine, EngineBatchOperation, EngineKey } from '../engine/engine.t
 import { type Timestamp, timestampMax, timestampZero } from '../time/timestamp.ts'
 import { BatchWriter } from './batch-writer.ts'
 import { collectBelow } from './collection.ts'
-import { DamageError } from './damage.ts'
+import { DamageError } from '../engine/engine.ts'
 import {
   decodeRow,
   encodeRow,
@@ -62,6 +62,10 @@ export interface VersionStoreOptions {
   /** Lets everything else run for a moment; asked between slices of long work. */
   readonly yieldNow: () => Promise<void>
   readonly cacheBytesMax?: number
+  /** Whose engine this is: another's is refused. */
+  readonly owner?: string
+  /** The node has been in this engine before: an empty one has lost everything. */
+  readonly mustExist?: boolean
 }
 
 export interface ScanRequest {
@@ -115,28 +119,20 @@ export class VersionStore {
   }
 
   static async open(engine: Engine, options: VersionStoreOptions): Promise<OpenResult> {
-    const state = checkMarkers(await engine.read(prefixSpan(markerPrefix), { limit: 16 }))
-    if (state.kind === 'damaged') return state
+    const owner = options.owner ?? ''
+    const state = checkMarkers(await engine.read(prefixSpan(markerPrefix), { limit: 16 }), owner)
+    if (state.kind === 'damaged') return damaged(state.message)
     if (state.kind === 'none') {
-      for (const prefix of [latestPrefix, tombstonePrefix, runPrefix, lockPrefix, localPrefix]) {
-        const found = await engine.read(prefixSpan(prefix), {
-          limit: 1,
-          keysOnly: true,
-        })
-        if (found.length > 0)
-          return {
-            kind: 'damaged',
-            message: 'the state engine holds data, but lost its markers',
-          }
-      }
-      await engine.write(firstMarkerOperations())
+      const problem = await emptyProblem(engine, options.mustExist ?? false)
+      if (problem !== undefined) return damaged(problem)
+      await engine.write(firstMarkerOperations(owner))
     }
     const { number, recordedFlush } = state.kind === 'whole' ? state : { number: firstMarker, recordedFlush: 0 }
-    const store = new VersionStore(engine, options, new BatchWriter(engine, number, recordedFlush))
+    const store = new VersionStore(engine, options, new BatchWriter(engine, owner, number, recordedFlush))
     try {
       await store.#loadRuns()
     } catch (error) {
-      if (error instanceof DamageError) return { kind: 'damaged', message: error.message }
+      if (error instanceof DamageError) return damaged(error.message)
       throw error
     }
     return { kind: 'opened', store, recordedFlush }
@@ -470,4 +466,18 @@ export class VersionStore {
     }
     this.#frozen = undefined
   }
+}
+
+function damaged(what: string): OpenResult {
+  return { kind: 'damaged', message: `${what}. Wipe the data directory and let the node join the cluster anew.` }
+}
+
+/** What is wrong with an engine that has no markers; undefined: it is new. */
+async function emptyProblem(engine: Engine, mustExist: boolean): Promise<string | undefined> {
+  if (mustExist) return 'the state engine is empty, and this node has been a member of its cluster with it'
+  for (const prefix of [latestPrefix, tombstonePrefix, runPrefix, lockPrefix, localPrefix]) {
+    const found = await engine.read(prefixSpan(prefix), { limit: 1, keysOnly: true })
+    if (found.length > 0) return 'the state engine holds data, but lost its markers'
+  }
+  return undefined
 }

@@ -1,7 +1,7 @@
 // Lets history go (DESIGN.md 7): the leader raises the range's collection threshold, and every replica then drops what lies
 // below it. Damage that it meets is that replica's alone.
 
-import { DamageError } from '../mvcc/damage.ts'
+import { DamageError } from '../engine/engine.ts'
 import type { Timer } from '../time/clock.ts'
 import { type Timestamp, addMs, timestampZero } from '../time/timestamp.ts'
 import type { Store } from './store.ts'

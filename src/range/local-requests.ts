@@ -3,7 +3,7 @@
 
 import type { Keyspace, NodeId, RangeId } from '../base/ids.ts'
 import { isKvError } from '../base/errors.ts'
-import { DamageError } from '../mvcc/damage.ts'
+import { DamageError } from '../engine/engine.ts'
 import type { KeyRecord, VersionStore } from '../mvcc/version-store.ts'
 import { quorate } from '../proto/quorate.js'
 import type { PeerClient } from '../gateway/cluster-view.ts'

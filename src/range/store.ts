@@ -140,11 +140,18 @@ export class Store implements ReplicaHost {
     const spool = this.#spool(rangeId)
     if (spool.isInstalling) await this.#importSpool(rangeId, replicaId, spool)
     const state = await RangeState.load(this.versions, rangeId, replicaId)
+    const appliedIndex = state?.appliedIndex ?? asIndex(0)
+    // What the log no longer has must be in the state.
+    if (log.truncatedIndex > appliedIndex)
+      throw new KvError(
+        'damaged',
+        `the state of range ${rangeId} ends at entry ${appliedIndex}, and its log begins after ${log.truncatedIndex}: wipe the data directory and let the node join anew`,
+      )
     if (state === undefined) {
       this.#open(log, hardState, blankState({ rangeId, replicaId }))
       return
     }
-    const { appliedIndex, appliedTerm } = state
+    const { appliedTerm } = state
     if (log.term(appliedIndex) !== appliedTerm) {
       // Beside the state the log can be only after an install whose reset did not reach the disk.
       if (spool.installedIndex !== appliedIndex)

@@ -99,9 +99,9 @@ describe('an input/output error under the log', () => {
 
 test('a segment that cannot be deleted, or whose deletion cannot be made durable, ends the log as well', async () => {
   for (const operation of ['unlink', 'sync'] as const) {
+    rmSync(join(folder, 'log'), { recursive: true, force: true })
     const disk = new FailingDisk({ operation, number: 1, isTorn: false })
     const fatal: Error[] = []
-    folder = mkdtempSync(join(tmpdir(), 'quorate-disk-errors-'))
     const log = await openLog(disk, error => fatal.push(error))
     const replica = createReplica(log, 1)
     for (let last = 100; disk.failedMs === undefined && last <= 10_000; last += 100) {
@@ -113,7 +113,6 @@ test('a segment that cannot be deleted, or whose deletion cannot be made durable
     await failed(fatal)
     expect(fatal[0]?.message).toMatch(/EIO/)
     await within('the log closes', 5_000, log.close())
-    rmSync(folder, { recursive: true, force: true })
   }
 })
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Index, RangeId, ReplicaId } from '../../src/base/ids.ts'
 import { userKeyspace } from '../../src/base/ids.ts'
-import { DamageError } from '../../src/mvcc/damage.ts'
+import { DamageError } from '../../src/engine/engine.ts'
 import { exportRange } from '../../src/mvcc/range-export.ts'
 import { importRange } from '../../src/mvcc/range-import.ts'
 import { VersionStore } from '../../src/mvcc/version-store.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Index, RangeId, ReplicaId } from '../../src/base/ids.ts'
 import { systemKeyspace, userKeyspace } from '../../src/base/ids.ts'
-import { DamageError } from '../../src/mvcc/damage.ts'
+import { DamageError } from '../../src/engine/engine.ts'
 import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
 import type { Timestamp } from '../../src/time/timestamp.ts'
 import { createMemoryEngine, type MemoryEngine } from '../support/memory-engine.ts'
@@ -388,4 +388,29 @@ test('range-local records are listed by name', async () => {
     ['session/a', 'session/a'],
     ['session/b', 'session/b'],
   ])
+})
+
+describe('the owner of an engine', () => {
+  const openAs = (engine: MemoryEngine, owner: string, mustExist = false) =>
+    VersionStore.open(engine, { yieldNow: async () => {}, owner, mustExist })
+
+  test('is part of every marker: the engine of another store is refused, with what to do', async () => {
+    const engine = createMemoryEngine()
+    const mine = await openAs(engine, 'mine')
+    if (mine.kind !== 'opened') throw new Error(mine.message)
+    put(mine.store, 1, 'key', 'value')
+    await mine.store.flush(1, nothingExtra)
+    expect(await openAs(engine, 'mine')).toMatchObject({ kind: 'opened', recordedFlush: 1 })
+    expect(await openAs(engine, 'other')).toMatchObject({
+      kind: 'damaged',
+      message: expect.stringMatching(/of another store.*Wipe the data directory/),
+    })
+  })
+
+  test('who has been a member with it finds no empty engine in its place', async () => {
+    expect(await openAs(createMemoryEngine(), 'mine', true)).toMatchObject({
+      kind: 'damaged',
+      message: expect.stringMatching(/engine is empty.*Wipe the data directory/),
+    })
+  })
 })

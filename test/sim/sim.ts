@@ -70,7 +70,10 @@ async function runMany(from: number, count: number, jobs: number): Promise<void>
         virtualMs += report.virtualMs
         operations += report.operations
         for (const [kind, number] of report.injected) injected.set(kind, (injected.get(kind) ?? 0) + number)
-        if (report.failure !== undefined) failed.push(report)
+        if (report.failure !== undefined) {
+          failed.push(report)
+          console.log(`seed ${report.seed} failed: ${report.failure.split('\n', 1)[0]}`)
+        }
         more()
       })
       worker.on('error', reject)
