@@ -284,14 +284,18 @@ export class RangeChecker {
     )
   }
 
+  /** A leader without which there is no quorum counted itself: what it counted must be on its disk as well. */
   #hasQuorum(configuration: Configuration, leader: Replica, term: number, index: number): boolean {
-    return [configuration.voters, configuration.votersOutgoing].every(half => {
-      const having = half.filter(voter => {
-        if (voter === leader.replicaId) return true
-        return (this.#saidBy(voter).acknowledged.get(term) ?? 0) >= index
-      })
-      return half.length === 0 || having.length * 2 > half.length
-    })
+    const hasMajority = (isCounted: (voter: ReplicaId) => boolean): boolean =>
+      [configuration.voters, configuration.votersOutgoing].every(
+        half => half.length === 0 || half.filter(isCounted).length * 2 > half.length,
+      )
+    const hasAcknowledged = (voter: ReplicaId): boolean => (this.#saidBy(voter).acknowledged.get(term) ?? 0) >= index
+    if (hasMajority(voter => voter !== leader.replicaId && hasAcknowledged(voter))) return true
+    if (!hasMajority(voter => voter === leader.replicaId || hasAcknowledged(voter))) return false
+    const { acknowledged } = this.#saidBy(leader.replicaId)
+    acknowledged.set(term, Math.max(acknowledged.get(term) ?? 0, index))
+    return true
   }
 
   #checkHash(replica: Replica, applied: number): void {

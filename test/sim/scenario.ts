@@ -10,20 +10,25 @@ import { rangeOne } from '../../src/range/store.ts'
 import { call } from './client.ts'
 import type { SimOptions } from './options.ts'
 import type { SimNode } from './sim-node.ts'
-import { setUp } from './simulation.ts'
+import { checkStates, setUp } from './simulation.ts'
 import { Trace } from './trace.ts'
 import { World } from './world.ts'
 
 const placeLimitMs = 60_000
+/** Longer than any put of these tests goes on. */
+const afterlifeMs = 6_000
 
 const calm: Partial<SimOptions> = {
   electionTimeoutMs: 500,
   heartbeatMs: 100,
   link: { delayMinMs: 0.1, delayMaxMs: 2, loss: 0, duplication: 0, reorder: false },
-  machine: { syncMinMs: 0.2, syncMaxMs: 2, spikeEvery: 0, spikeMs: 0, timerLateMaxMs: 1 },
+  machine: { syncMinMs: 0.2, syncMaxMs: 2, spikeEvery: 0, spikeMs: 0, timerLateMaxMs: 1, stallEvery: 0, stallMs: 0 },
+  encodes: false,
   clientLoss: 0,
   limits: { ...defaultLimits, drainMs: 1_000 },
 }
+
+export type ScenarioOptions = Partial<SimOptions> & { readonly size: number }
 
 export class Scenario {
   readonly world: World
@@ -32,19 +37,19 @@ export class Scenario {
   readonly acknowledged: string[] = []
   #number = 0
 
-  private constructor(seed: number, overrides: Partial<SimOptions>, print?: (line: string) => void) {
-    this.world = new World(seed, new Trace(print), { ...calm, ...overrides })
+  private constructor(seed: number, options: ScenarioOptions, print?: (line: string) => void) {
+    this.world = new World(seed, new Trace(print), { ...calm, voters: options.size, ...options })
     this.prng = createPrng(seed * 64 + 5)
   }
 
   /** Nothing has started. */
-  static create(seed: number, overrides: Partial<SimOptions>, print?: (line: string) => void): Scenario {
-    return new Scenario(seed, overrides, print)
+  static create(seed: number, options: ScenarioOptions, print?: (line: string) => void): Scenario {
+    return new Scenario(seed, options, print)
   }
 
   /** All nodes vote. */
-  static async open(seed: number, overrides: Partial<SimOptions>, print?: (line: string) => void): Promise<Scenario> {
-    const scenario = new Scenario(seed, overrides, print)
+  static async open(seed: number, options: ScenarioOptions, print?: (line: string) => void): Promise<Scenario> {
+    const scenario = new Scenario(seed, options, print)
     await setUp(scenario.world)
     return scenario
   }
@@ -130,10 +135,13 @@ export class Scenario {
     return Math.max(...this.world.nodes.map(node => node.core?.store.replica(rangeOne)?.term ?? 0))
   }
 
-  /** What was acknowledged is in the log, once. */
-  checkAcknowledged(): void {
+  /** Nothing is on its way any more: what was acknowledged is in the log, once, and every node's state is what the log says. */
+  async checkEnd(): Promise<void> {
+    await this.world.run(this.world.nowMs + afterlifeMs)
+    await this.together(placeLimitMs)
     const { model } = this.world.checker(rangeOne)
     for (const value of this.acknowledged)
       assert.equal(model.putCount(value), 1, `an acknowledged write is there once: ${value}`)
+    await checkStates(this.world)
   }
 }

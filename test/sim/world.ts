@@ -5,6 +5,7 @@ import { must } from '../../src/base/assert.ts'
 import { type NodeId, type RangeId, type ReplicaId, asNodeId } from '../../src/base/ids.ts'
 import { type Prng, createPrng } from '../../src/base/prng.ts'
 import type { NodeCore } from '../../src/node-core.ts'
+import type { Replica } from '../../src/range/replica.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import type { RangeMessage } from '../../src/transport/transport.ts'
 import { MemoryNetwork } from '../transport/memory-transport.ts'
@@ -28,6 +29,7 @@ export class World implements NodeObserver {
   readonly trace: Trace
   readonly #checkers = new Map<RangeId, RangeChecker>()
   readonly #touched = new Set<SimNode>()
+  readonly #watched = new Map<SimNode, ReadonlySet<Replica>>()
   readonly #networkPrng: Prng
   /** A process ended by itself; whoever expects that removes it. */
   onEnded: (node: SimNode, reason: unknown) => void = (node, reason) => {
@@ -135,12 +137,14 @@ export class World implements NodeObserver {
 
   opened(node: SimNode, core: NodeCore): void {
     this.trace.line(this.nowMs, node.name, `opened, ${core.log.recovered.length} replicas`)
-    for (const recovered of core.log.recovered) this.checker(recovered.rangeId).recovered(recovered)
+    this.#watch(() => {
+      for (const recovered of core.log.recovered) this.checker(recovered.rangeId).recovered(recovered)
+    })
   }
 
   sent(node: SimNode, _to: NodeId, { rangeId, message }: RangeMessage): void {
     const replica = node.core?.store.replica(rangeId)
-    if (replica !== undefined) this.checker(rangeId).sent(replica, message)
+    if (replica !== undefined) this.#watch(() => this.checker(rangeId).sent(replica, message))
   }
 
   delivered(node: SimNode, from: NodeId, messages: readonly RangeMessage[]): void {
@@ -154,7 +158,7 @@ export class World implements NodeObserver {
 
   ended(node: SimNode, reason: unknown): void {
     this.trace.line(this.nowMs, node.name, `ended: ${reason instanceof Error ? reason.message : String(reason)}`)
-    this.onEnded(node, reason)
+    this.#watch(() => this.onEnded(node, reason))
   }
 
   logged(node: SimNode, level: string, fields: object, message: string): void {
@@ -167,14 +171,27 @@ export class World implements NodeObserver {
     this.#failure ??= { error }
   }
 
+  /** What a checker throws ends the run. The node that it looks at would take it for an error of its own. */
+  #watch(look: () => void): void {
+    try {
+      look()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error
     for (const node of this.#touched) {
       // What the checkers read is no operation of the node.
       const { fault } = node.logFiles
       node.logFiles.fault = noFault
-      for (const replica of node.core?.store.replicas() ?? [])
-        if (replica.stopped === undefined) this.checker(replica.rangeId).check(replica)
+      // What a replica did in the event in which it stopped, or left, counts as well.
+      const replicas = node.core?.store.replicas() ?? []
+      for (const replica of new Set([...(this.#watched.get(node) ?? []), ...replicas]))
+        if (replica.stopped === undefined || this.#watched.get(node)?.has(replica) === true)
+          this.checker(replica.rangeId).check(replica)
+      this.#watched.set(node, new Set(replicas.filter(replica => replica.stopped === undefined)))
       node.logFiles.fault = fault
     }
     this.#touched.clear()

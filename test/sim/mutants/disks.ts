@@ -1,0 +1,309 @@
+// Known bugs of the log and its recovery (rows 31 to 37, 53 to 56, 68 to 71), as edits of the log, the engine and the store.
+
+import type { Mutant } from './mutant.ts'
+
+const chain = 'src/log/segment-chain.ts'
+const flushWriter = 'src/log/flush-writer.ts'
+const replicaLog = 'src/log/replica-log.ts'
+const segmentLog = 'src/log/segment-log.ts'
+const nodeFiles = 'src/log/node-log-files.ts'
+
+export const diskMutants: readonly Mutant[] = [
+  {
+    name: 'applied-index-apart',
+    rows: [31],
+    does: 'The applied index goes into another engine batch than the effects.',
+    edits: [
+      {
+        file: 'src/range/store.ts',
+        find: '            return replica.state.takeDirty(this.versions)\n',
+        replace: '            void this.#options.engine.write(replica.state.takeDirty(this.versions))\n            return []\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'acknowledged-before-sync',
+    rows: [32, 36],
+    does: 'The log answers when a flush is asked for, not when it is on disk.',
+    edits: [
+      {
+        file: segmentLog,
+        find: '    this.#writer.flush(done)\n',
+        replace:
+          '    this.#writer.flush(() => undefined)\n    const ceiling = this.recoveredCeiling\n    void Promise.resolve().then(() => done(ceiling))\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'leader-counts-unsynced',
+    rows: [32],
+    does: 'A leader counts its own entries before they are on its disk.',
+    edits: [
+      {
+        file: 'src/raft/leadership.ts',
+        find: 'replica === this.#state.id ? this.#state.log.durable : (this.#progress',
+        replace: 'replica === this.#state.id ? this.#state.log.lastIndex : (this.#progress',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'write-error-ignored',
+    rows: [33],
+    does: 'A failed write of the log is taken for done.',
+    edits: [
+      {
+        file: flushWriter,
+        find: '    await segment.file.write(buffer, bytes, segment.end)\n',
+        replace: '    await segment.file.write(buffer, bytes, segment.end).catch(() => undefined)\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'write-error-retried',
+    rows: [33],
+    does: 'A failed write is tried again, and its success believed.',
+    edits: [
+      {
+        file: flushWriter,
+        find: '    await segment.file.write(buffer, bytes, segment.end)\n',
+        replace:
+          '    const again = () => segment.file.write(buffer, bytes, segment.end)\n    await again().catch(again)\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'directory-not-synced',
+    rows: [34],
+    does: 'A segment gets its name, and the directory is not synced.',
+    edits: [
+      {
+        file: nodeFiles,
+        find: '    await rename(unfinished, path)\n    await syncDirectory(dirname(path))\n',
+        replace: '    await rename(unfinished, path)\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-files-order.test.ts' },
+  },
+  {
+    name: 'segment-not-synced-before-its-name',
+    rows: [34],
+    does: 'A segment gets its name before its header is on disk.',
+    edits: [{ file: nodeFiles, find: '      await handle.sync()\n    } finally {\n      await handle.close()\n    }\n    await rename', replace: '    } finally {\n      await handle.close()\n    }\n    await rename' }],
+    caughtBy: { kind: 'unit', test: 'test/log/log-files-order.test.ts' },
+  },
+  {
+    name: 'lazy-sync',
+    rows: [36],
+    does: 'Writes of the log reach the page cache, and the disk some time.',
+    edits: [{ file: nodeFiles, find: 'constants.O_RDWR | constants.O_DSYNC', replace: 'constants.O_RDWR' }],
+    caughtBy: { kind: 'unit', test: 'test/log/log-files-order.test.ts' },
+  },
+  {
+    name: 'engine-not-synced',
+    rows: [36, 55],
+    does: 'Engine batches are not synced.',
+    edits: [
+      {
+        file: 'src/engine/leveldb-engine.ts',
+        find: "({ type: 'put', key: toBytes(key), value } as const),\n        ),\n        { sync: true },",
+        replace: "({ type: 'put', key: toBytes(key), value } as const),\n        ),\n        { sync: false },",
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/engine/leveldb-sync.test.ts' },
+  },
+  {
+    name: 'damage-cut-as-torn-tail',
+    rows: [35, 68],
+    does: 'A flush that rotted is cut off as a torn tail, with the whole ones behind it.',
+    edits: [
+      {
+        file: 'src/log/segment-scan.ts',
+        find: 'later: findFlush(buffer, at, seed, limit) }',
+        replace: 'later: limit < 0 ? findFlush(buffer, at, seed, limit) : undefined }',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'damage-cut-as-torn-tail-in-a-matrix',
+    rows: [35, 68],
+    does: 'The same, for every byte of a log.',
+    edits: [
+      {
+        file: 'src/log/segment-scan.ts',
+        find: 'later: findFlush(buffer, at, seed, limit) }',
+        replace: 'later: limit < 0 ? findFlush(buffer, at, seed, limit) : undefined }',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+  },
+  {
+    name: 'recorded-flush-forgotten',
+    rows: [35, 53],
+    does: 'A log that ends before the flush that the engine has recorded is taken for whole.',
+    edits: [
+      {
+        file: chain,
+        find: '    if (recordedFlush > number) return tail.clean',
+        replace: '    if (recordedFlush > number + 1e9) return tail.clean',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+  },
+  {
+    name: 'never-sealed',
+    rows: [53],
+    does: 'An idle log is not sealed: its last flush, acknowledged long ago, rots and passes for a torn tail.',
+    edits: [
+      {
+        file: flushWriter,
+        find: 'if (this.#stopped || this.#sealed || this.#sealTimer !== undefined) return',
+        replace: 'if (this.#stopped || this.#queuedCount >= 0) return',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/segment-log.test.ts' },
+  },
+  {
+    name: 'copy-overwrites',
+    rows: [54],
+    does: 'Entries that were copied forward replay as an overwrite, and what came after them goes.',
+    edits: [
+      { file: 'src/log/log-replay.ts', find: '  if (!record.rewrite) {', replace: '  if (record.entries.length > 0) {' },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-rewrite.test.ts' },
+  },
+  {
+    name: 'copy-overwrites-in-the-simulator',
+    rows: [54],
+    does: 'The same, whole nodes.',
+    edits: [
+      { file: 'src/log/log-replay.ts', find: '  if (!record.rewrite) {', replace: '  if (record.entries.length > 0) {' },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'copy-undoes-a-vote',
+    rows: [54],
+    does: 'The HardState that is copied forward is the one on disk, not the newest.',
+    edits: [
+      {
+        file: replicaLog,
+        find: '    if (content.hardState !== undefined) {\n',
+        replace: '    if (content.hardState !== undefined) {\n      Object.assign(this, { stale: content.hardState })\n',
+      },
+      {
+        file: replicaLog,
+        find: "{ hardState: this.#hardState, rewrite: true }",
+        replace: '{ hardState: (this as { stale?: HardState }).stale ?? this.#hardState, rewrite: true }',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-rewrite.test.ts' },
+  },
+  {
+    name: 'lost-batch-unnoticed',
+    rows: [37, 55],
+    does: 'A batch that the engine has lost from its middle is not missed.',
+    edits: [
+      {
+        file: 'src/mvcc/marker.ts',
+        find: 'numbers.length !== expected.length || numbers.some((found, position) => found !== expected[position])',
+        replace: 'expected.length < 0',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'rot-unnoticed',
+    rows: [37],
+    does: 'A stored version is not checked when it is read.',
+    edits: [
+      {
+        file: 'src/mvcc/version.ts',
+        find: '  if (crc32(bytes.subarray(localOffset, agreedOffset), crc) !== bytes.readUInt32LE(crcOffset)) return undefined\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'applies-before-own-disk',
+    rows: [56],
+    does: 'What a quorum has is applied before it is in the local log: effects reach the engine first.',
+    edits: [
+      {
+        file: 'src/raft/raft-log.ts',
+        find: 'return this.#handedOut < this.#commit && this.#handedOut < this.#unstable.durable',
+        replace: 'return this.#handedOut < this.#commit && this.#handedOut < this.#handedOver',
+      },
+      {
+        file: 'src/raft/raft-log.ts',
+        find: 'const until = Math.min(this.#commit, this.#unstable.durable)',
+        replace: 'const until = Math.min(this.#commit, this.#handedOver)',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'flush-number-used-again',
+    rows: [69],
+    does: 'After a cut the numbers of flushes that may have been written are used again.',
+    edits: [
+      {
+        file: chain,
+        find: 'const nextFlush = Math.max(tip.above, last.flush.header.number + 1, recordedFlush) + 1',
+        replace: 'const nextFlush = last.flush.header.number + 1',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+  },
+  {
+    name: 'old-segment-unread',
+    rows: [70],
+    does: 'An old segment that cannot be read to its end is passed over, with the newest vote of an idle range.',
+    edits: [
+      {
+        file: chain,
+        find: '      if (next !== undefined && !joins(next, scan, flush)) return this.#damagedAt(segment, scan)\n',
+        replace: '',
+      },
+      {
+        file: chain,
+        find: '      if (first !== undefined && expected !== undefined && first.header.number !== expected) {',
+        replace: '      if (first !== undefined && expected !== undefined && first.header.number < expected) {',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+  },
+  {
+    name: 'truncates-past-the-engine',
+    rows: [71],
+    does: 'The log is truncated up to what is applied, whether the engine has it or not.',
+    edits: [
+      { file: 'src/range/store.ts', find: '#truncate(replica, flushed)\n', replace: '#truncate(replica, replica.state.appliedIndex)\n' },
+      {
+        file: replicaLog,
+        find: 'Math.min(this.#truncationWanted, this.#settledApplied, this.lastIndex)',
+        replace: 'Math.min(this.#truncationWanted, this.lastIndex)',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'truncates-to-the-last-flush',
+    rows: [71],
+    does: 'The log is truncated up to the last engine flush, not up to the one before it.',
+    edits: [
+      {
+        file: segmentLog,
+        find: 'for (const [rangeId, index] of this.#appliedLast) this',
+        replace: 'for (const [rangeId, index] of applied) this',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/segment-log.test.ts' },
+  },
+]

@@ -1,0 +1,270 @@
+// Known bugs of applying, reads, sessions and clocks (rows 38 to 52, 60, 64, 67), as edits of whatever they are in.
+
+import type { Mutant } from './mutant.ts'
+
+const leadership = 'src/raft/leadership.ts'
+const localRequests = 'src/range/local-requests.ts'
+const replica = 'src/range/replica.ts'
+
+export const readMutants: readonly Mutant[] = [
+  {
+    name: 'apply-depends-on-the-replica',
+    rows: [38],
+    does: 'What a write comes to depends on which replica applies it.',
+    edits: [
+      {
+        file: 'src/command/apply.ts',
+        find: 'const stamp = asTimestamp(first + at)\n',
+        replace: 'const stamp = asTimestamp(first + at + (context.state.replicaId > 2 && batch.writes.length > 1 ? 1 : 0))\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'read-index-too-early',
+    rows: [39],
+    does: 'A new leader confirms reads before an entry of its term is committed.',
+    edits: [
+      { file: leadership, find: "    if (!this.#hasCommittedInTerm) return { kind: 'not-ready' }\n", replace: '' },
+      { file: leadership, find: '    if (!this.#hasCommittedInTerm) return false\n', replace: '' },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'read-without-quorum',
+    rows: [40],
+    does: 'A leader confirms reads without asking anybody.',
+    edits: [
+      {
+        file: 'src/raft/read-index.ts',
+        find: 'if (isSoleVoter(state.configuration, state.id)) this.#answer(read, true)',
+        replace: 'if (isSoleVoter(state.configuration, state.id) || read.index >= 0) this.#answer(read, true)',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'read-retry-shares-its-context',
+    rows: [40],
+    does: 'The answer to a round that was given up counts for the round that followed it.',
+    edits: [
+      {
+        file: 'src/range/read-queue.ts',
+        find: 'if (round === undefined || round.context !== context) return',
+        replace: 'if (round === undefined || round.context < context) return',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/read-queue.test.ts' },
+  },
+  {
+    name: 'read-contexts-begin-anew',
+    rows: [40],
+    does: 'After a restart read contexts are used again.',
+    edits: [
+      {
+        file: 'src/raft/raft.ts',
+        find: 'lastReadContext: options.random(2 ** 31) * 2 ** 21,',
+        replace: 'lastReadContext: 0,',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'an answer to a read index asked for before' },
+  },
+  {
+    name: 'reader-joins-a-round-under-way',
+    rows: [40],
+    does: 'A reader that arrives during a round is answered by it.',
+    edits: [
+      {
+        file: 'src/range/read-queue.ts',
+        find: '      this.#arrived.push({ deadlineMs, resolve })\n',
+        replace: '      ;(this.#round?.waiters ?? this.#arrived).push({ deadlineMs, resolve })\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'lease-outlives-a-pause',
+    rows: [41],
+    does: 'A leader that was answered within an election timeout, counted in its own ticks, reads without asking: it may have been paused.',
+    edits: [
+      {
+        file: leadership,
+        find: '    return { kind: \'accepted\', context: this.#reads.add(this.#state.id, 0) }\n',
+        replace:
+          "    const isActive = (peer: ReplicaId) => peer === this.#state.id || (this.#progress.get(peer)?.recentActive ?? false)\n    const state = this.#state\n    if (voteResult(state.configuration, isActive) !== 'won')\n      return { kind: 'accepted', context: this.#reads.add(state.id, 0) }\n    const context = ++state.lastReadContext\n    state.outbox.answerRead({ context, index: state.log.commit, confirmed: true })\n    return { kind: 'accepted', context }\n",
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'retry-applied-twice',
+    rows: [42],
+    does: 'A repeated number runs again.',
+    edits: [
+      {
+        file: 'src/command/sessions.ts',
+        find: "    if (known !== undefined) return { kind: 'known', outcome: known }\n",
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'late-retry-applied-twice',
+    rows: [42],
+    does: 'A number whose outcome was forgotten runs again.',
+    edits: [
+      {
+        file: 'src/command/sessions.ts',
+        find: '    if (session !== undefined && number < session.floor) return tooLate\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'sessions-not-in-snapshots',
+    rows: [42],
+    does: 'The session table does not reach the engine: restarts and snapshots forget it.',
+    edits: [
+      {
+        file: 'src/command/range-state.ts',
+        find: '    for (const { id, value } of this.sessions.takeDirty())\n      operations.push({ key: versions.localKey(this.rangeId, sessionPrefix + id), value })\n',
+        replace: '    void sessionPrefix\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'collected-before-the-threshold-is-kept',
+    rows: [45],
+    does: 'History is collected before the threshold that refuses its readers is on disk.',
+    edits: [
+      { file: 'src/range/history-collector.ts', find: '      await store.flush()\n', replace: '' },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'collected-too-far',
+    rows: [45, 60],
+    does: 'History is collected past the threshold.',
+    edits: [
+      {
+        file: 'src/mvcc/run-index.ts',
+        find: 'if (bounds.lastStamp >= threshold || dropped.length >= limit)',
+        replace: 'if (bounds.lastStamp >= threshold + 4_096_000 || dropped.length >= limit)',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'closed-too-far',
+    rows: [47],
+    does: 'A closed timestamp runs ahead of what may still be written.',
+    edits: [
+      {
+        file: 'src/command/apply.ts',
+        find: 'context.state.stage(header.firstTimestamp, header.closed, header.closed)',
+        replace: 'context.state.stage(header.firstTimestamp, header.closed, asTimestamp(header.closed + 2_048_000))',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'instant-read-at-commit',
+    rows: [49],
+    does: 'A read at an instant waits for what is committed, and misses what is on its way below that instant.',
+    edits: [
+      {
+        file: localRequests,
+        find: '      const refusal = await barrier(replica, at, deadlineMs)\n      if (refusal !== undefined) return refusal\n      const closed = await replica.waitApplied(() => replica.state.closed >= at, deadlineMs)\n',
+        replace:
+          '      const refusal = await linearizable(replica, deadlineMs)\n      if (refusal !== undefined || barrier.length < 0) return refusal\n      const closed = true\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'stamps-below-the-log',
+    rows: [51],
+    does: 'A new leader stamps without looking at the entries that it inherited.',
+    edits: [
+      {
+        file: replica,
+        find: '      mergeLogStamps(this.#host.hybridClock, this.#log, this.#state.appliedIndex)\n',
+        replace: '      void mergeLogStamps\n',
+      },
+      {
+        file: replica,
+        find: "    if (message.kind === 'append-entries') mergeStamps(this.#host.hybridClock, message.entries)\n",
+        replace: '    void mergeStamps\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'wiped-node-votes',
+    rows: [52],
+    does: 'A wiped node is spoken to under its old id, and answers with an empty memory.',
+    edits: [
+      {
+        file: 'src/range/store.ts',
+        find: 'if (target === undefined || this.#options.storeOf(target.node) !== target.storeId) return\n',
+        replace: 'if (target === undefined) return\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'collection-shows',
+    rows: [60],
+    does: 'A key that comes back goes on from its tombstone where that was not collected yet.',
+    edits: [
+      {
+        file: 'src/mvcc/version-store.ts',
+        find: 'const created = alive?.created ?? timestamp\n',
+        replace: 'const created = alive?.created ?? latest?.created ?? timestamp\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'never shows' },
+  },
+  {
+    name: 'collector-deletes-the-living',
+    rows: [60],
+    does: 'The collector removes a tombstone outside of the order of flushes, and with it the cached version that came after.',
+    edits: [
+      {
+        file: 'src/mvcc/collection.ts',
+        find: 'const expired = pairs.filter(pair => decodeStored(pair.key, pair.value).timestamp < threshold)',
+        replace: 'const expired = pairs.filter(pair => decodeStored(pair.key, pair.value).timestamp < threshold + 1e9)',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'far-future-clock-merged',
+    rows: [64],
+    does: 'One clock that is far ahead is merged by everybody.',
+    edits: [
+      {
+        file: 'src/time/hybrid-clock.ts',
+        find: '    if (timestamp > addMs(this.raw(), clockSkewMaxMs)) return false\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/transport/memory-transport.test.ts' },
+  },
+  {
+    name: 'large-entry-blocks',
+    rows: [67],
+    does: 'An entry larger than an append may be is never sent.',
+    edits: [
+      {
+        file: 'src/raft/raft-log.ts',
+        find: 'if (bytes > bytesMax && end > start) break',
+        replace: 'if (bytes > bytesMax) break',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'an entry larger than an append' },
+  },
+]

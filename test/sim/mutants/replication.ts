@@ -1,0 +1,239 @@
+// Known bugs of log replication and of membership (rows 10 to 23), as edits of the core.
+
+import type { Mutant } from './mutant.ts'
+
+const follower = 'src/raft/follower.ts'
+const leadership = 'src/raft/leadership.ts'
+const raftLog = 'src/raft/raft-log.ts'
+
+export const replicationMutants: readonly Mutant[] = [
+  {
+    name: 'purged-taken-for-conflict',
+    rows: [10],
+    does: 'An append that begins below what was truncated is taken for a conflict, and committed entries go.',
+    edits: [
+      {
+        file: follower,
+        find: 'if (previousIndex < log.commit) {',
+        replace: 'if (previousIndex < log.commit && entries.length === 0) {',
+      },
+      {
+        file: follower,
+        find: 'if (!log.matches(previousIndex, previousTerm)) {',
+        replace: 'if (log.term(previousIndex) !== undefined && !log.matches(previousIndex, previousTerm)) {',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'read-error-skips-entries',
+    rows: [11],
+    does: 'A leader that cannot read an entry sends the ones after it in its place.',
+    edits: [
+      {
+        file: 'src/raft/replication.ts',
+        find: 'const entries = withEntries ? log.entries(progress.next, options.appendBytesMax) : noEntries\n',
+        replace:
+          'let entries = noEntries\n  try {\n    if (withEntries) entries = log.entries(progress.next, options.appendBytesMax)\n  } catch {\n    entries = log.entries(asIndex(progress.next + 1), options.appendBytesMax)\n  }\n',
+      },
+      { file: 'src/raft/replication.ts', find: "entries.length === 0 || entries[0]?.index === progress.next", replace: 'true' },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'read-error' },
+  },
+  {
+    name: 'malformed-append-taken',
+    rows: [11],
+    does: 'A follower takes an append with a gap.',
+    edits: [{ file: follower, find: '  if (!isWellFormed(message)) return\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'an append with a gap' },
+  },
+  {
+    name: 'step-down-truncates',
+    rows: [12],
+    does: 'A leader that steps down drops what it does not know to be committed, though it acknowledged it as a follower.',
+    edits: [
+      {
+        file: raftLog,
+        find: '  #truncateFrom(index: Index): void {\n',
+        replace: '  dropFrom(index: Index): void {\n    this.#truncateFrom(index)\n  }\n\n  #truncateFrom(index: Index): void {\n',
+      },
+      {
+        file: 'src/raft/raft.ts',
+        find: '    leadership?.stepDown()\n',
+        replace:
+          '    leadership?.stepDown()\n    if (leadership !== undefined) this.#log.dropFrom(asIndex(this.#log.commit + 1))\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'next-below-match',
+    rows: [13],
+    does: 'A late refusal moves `next` below what the follower is known to have.',
+    edits: [
+      {
+        file: 'src/raft/progress.ts',
+        find: 'this.#nextTo(asIndex(Math.max(Math.min(rejected, hint + 1), this.#match + 1)))',
+        replace: 'this.#nextTo(asIndex(Math.min(rejected, hint + 1)))',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'heartbeat-commits-too-much',
+    rows: [14],
+    does: "A heartbeat carries the leader's commit index, whatever the follower has.",
+    edits: [
+      {
+        file: 'src/raft/replication.ts',
+        find: 'const commit = asIndex(Math.min(progress.match, log.commit))',
+        replace: 'const commit = log.commit',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'append-commits-leavings',
+    rows: [14],
+    does: "A follower commits up to the leader's index, beyond the last entry that the append brought.",
+    edits: [
+      {
+        file: follower,
+        find: 'log.commitTo(asIndex(Math.min(message.commit, lastNew)))',
+        replace: 'log.commitTo(asIndex(Math.min(message.commit, log.lastIndex)))',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'append-aba',
+    rows: [15],
+    does: 'The report of an overwritten write counts for the write that followed it.',
+    edits: [
+      {
+        file: 'src/raft/unstable.ts',
+        find: '    for (const write of this.#writes) if (write.first <= reached) reached = asIndex(write.first - 1)\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/unstable.test.ts' },
+  },
+  {
+    name: 'restart-applies-all',
+    rows: [16],
+    does: 'A replica that restarts takes all of its log for committed.',
+    edits: [
+      {
+        file: 'src/raft/raft.ts',
+        find: 'const commit = asIndex(Math.max(hardState.commit, applied))',
+        replace: 'const commit = log.lastIndex',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'uncommitted-unbounded',
+    rows: [17],
+    does: 'A leader that cannot commit takes proposals without end.',
+    edits: [
+      {
+        file: leadership,
+        find: "return isFull ? { kind: 'overloaded' } : this.#append('command', data)",
+        replace: "return isFull && data.length < 0 ? { kind: 'overloaded' } : this.#append('command', data)",
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'no more is uncommitted than the limit' },
+  },
+  {
+    name: 'change-before-own-commit',
+    rows: [18],
+    does: 'A new leader changes the configuration before an entry of its term is committed.',
+    edits: [
+      {
+        file: leadership,
+        find: "    if (!this.#hasCommittedInTerm) return refused('no entry of this term is committed yet')\n",
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'configuration-rules' },
+  },
+  {
+    name: 'transfer-past-pending-change',
+    rows: [19],
+    does: 'Whoever is told to campaign does so with a committed configuration change still to be applied.',
+    edits: [
+      {
+        file: 'src/raft/raft.ts',
+        find: 'message.from === state.leader && this.#canCampaign) this',
+        replace: 'message.from === state.leader) this',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'transfer-with-pending-change' },
+  },
+  {
+    name: 'joint-left-only-at-entry',
+    rows: [20],
+    does: 'Leaving a joint configuration is proposed once: whoever leads after a step-down stays in it.',
+    edits: [
+      { file: leadership, find: '    this.maybeLeaveJoint()\n    for (const', replace: '    for (const' },
+      {
+        file: leadership,
+        find: '    if (!configuration.autoLeave || !isJoint(configuration)) return\n',
+        replace: '    if (!configuration.autoLeave || !isJoint(configuration) || log.applied > this.#firstIndex) return\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'joint' },
+  },
+  {
+    name: 'two-changes-at-once',
+    rows: [21],
+    does: 'A second configuration change is taken while the first is under way.',
+    edits: [
+      {
+        file: leadership,
+        find: "    if (log.hasUnappliedConfiguration) return refused('another configuration change is under way')\n",
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'configuration-rules' },
+  },
+  {
+    name: 'change-without-joint',
+    rows: [22],
+    does: 'Several members change at once without a joint configuration: old and new majorities need not meet.',
+    edits: [
+      {
+        file: 'src/raft/configuration-change.ts',
+        find: "const joint = change.steps.length > 1 || change.joint !== 'auto-if-needed'",
+        replace: "const joint = change.joint !== 'auto-if-needed'",
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/configuration-change.test.ts' },
+  },
+  {
+    name: 'one-half-decides',
+    rows: [22],
+    does: 'In a joint configuration the new half alone commits.',
+    edits: [
+      {
+        file: 'src/raft/quorum.ts',
+        find: 'return Math.min(incoming, majorityAcked(configuration.votersOutgoing, acked))',
+        replace: 'return incoming',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/quorum.test.ts' },
+  },
+  {
+    name: 'transfer-never-ends',
+    rows: [23],
+    does: 'A leader whose target is dead refuses writes for ever.',
+    edits: [
+      {
+        file: leadership,
+        find: '      if (this.#transferElapsed >= options.electionTimeoutTicks) this.#transferTarget = noReplica\n',
+        replace: '      void options\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+]

@@ -1,0 +1,182 @@
+// Known bugs of snapshots (rows 24 to 30, 72 to 74), as edits of the core, the store and the engine's keys.
+
+import type { Mutant } from './mutant.ts'
+
+const store = 'src/range/store.ts'
+const versionStore = 'src/mvcc/version-store.ts'
+
+export const snapshotMutants: readonly Mutant[] = [
+  {
+    name: 'snapshot-keeps-conflict',
+    rows: [24],
+    does: 'A snapshot that conflicts with an entry here is taken for one that matches it.',
+    edits: [
+      {
+        file: 'src/raft/follower.ts',
+        find: 'if (log.matches(snapshot.index, snapshot.term)) {',
+        replace: 'if (snapshot.index <= log.lastIndex) {',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'one that conflicts replaces the log' },
+  },
+  {
+    name: 'reset-keeps-conflict',
+    rows: [24],
+    does: 'The durable log keeps what follows a conflicting entry when a snapshot takes its place.',
+    edits: [
+      {
+        file: 'src/log/replica-log.ts',
+        find: 'const kept = this.term(index) === term\n',
+        replace: 'const kept = index <= this.lastIndex\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/segment-log.test.ts', name: 'keeps the suffix at a reset only' },
+  },
+  {
+    name: 'spool-keeps-the-last-stream',
+    rows: [25],
+    does: 'What a broken stream has left in the spool becomes part of the next one.',
+    edits: [
+      {
+        file: 'src/range/snapshot-spool.ts',
+        find: '    await this.clear()\n    let count = 0',
+        replace: '    let count = 0',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/snapshot-spool.test.ts' },
+  },
+  {
+    name: 'failed-snapshot-sent-at-once',
+    rows: [25, 29],
+    does: 'A snapshot that failed is sent again at once, and again.',
+    edits: [
+      {
+        file: 'src/raft/progress.ts',
+        find: '    this.becomeProbe()\n    this.probeSent = true\n',
+        replace: '    this.becomeProbe()\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'snapshot' },
+  },
+  {
+    name: 'install-not-done-again',
+    rows: [27],
+    does: 'An install that a crash has cut short is not done again at the next start.',
+    edits: [
+      {
+        file: store,
+        find: '    if (spool.isInstalling) await this.#importSpool(rangeId, replicaId, spool)\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'log-not-reset-after-install',
+    rows: [27],
+    does: 'After a crash between the state of a snapshot and the reset of the log, the log stays as it was.',
+    edits: [{ file: store, find: '      log.reset(appliedIndex, appliedTerm)\n', replace: '' }],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'term-behind-snapshot',
+    rows: [27],
+    does: "After such a crash the HardState stays behind the snapshot's term.",
+    edits: [
+      {
+        file: store,
+        find: 'const isTermBehind = hardState.term < appliedTerm',
+        replace: 'const isTermBehind = hardState.term < 0',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'part-of-a-snapshot-installed',
+    rows: [28],
+    does: 'A snapshot that is cut short is installed as far as it came.',
+    edits: [
+      { file: 'src/mvcc/range-import.ts', find: '    refusing(rangeId, () => stream.end())\n', replace: '' },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/range-stream.test.ts' },
+  },
+  {
+    name: 'no-log-kept',
+    rows: [29],
+    does: 'No log is kept for followers that are slightly behind: each hiccup costs a snapshot.',
+    edits: [
+      {
+        file: 'src/range/log-retention.ts',
+        find: 'sample => bytes - sample.bytes >= this.#retainedBytes)',
+        replace: 'sample => bytes >= sample.bytes)',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/log-retention.test.ts' },
+  },
+  {
+    name: 'old-state-over-snapshot',
+    rows: [30],
+    does: 'The applied index from before a snapshot is flushed over the one that the snapshot brought.',
+    edits: [{ file: store, find: '            if (replica.isInstalling) return []\n', replace: '' }],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'history-forgotten-at-install',
+    rows: [72],
+    does: 'The history that a snapshot brought is not found: versions have nothing before them.',
+    edits: [
+      {
+        file: 'src/mvcc/range-import.ts',
+        find: '        if (pair.key.startsWith(runPrefix))\n          operations.push(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))\n',
+        replace: '        void boundsOperation\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'flushed-versions-dangle',
+    rows: [72],
+    does: 'A version that has left the buffer has nothing before it.',
+    edits: [
+      {
+        file: versionStore,
+        find: 'return version.previous === undefined ? this.#runs.previous(version) : version.previous',
+        replace: 'return version.previous === undefined ? null : version.previous',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'cache-outlives-install',
+    rows: [73],
+    does: 'The cache still answers for what a snapshot has replaced.',
+    edits: [{ file: versionStore, find: '      this.#cache.clear()\n', replace: '' }],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'buffer-outlives-install',
+    rows: [73],
+    does: 'The write buffer still answers for what a snapshot has replaced.',
+    edits: [
+      {
+        file: versionStore,
+        find: '      this.#live = new WriteBuffer()\n      this.#cache.clear()\n',
+        replace: '      this.#cache.clear()\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'snapshot-index-ahead',
+    rows: [74],
+    does: 'A snapshot is sent at the index that is applied when the flush has ended, not at the one that was flushed.',
+    edits: [
+      {
+        file: store,
+        find: '      () => {\n        captured = capture()\n      },\n      () => {\n',
+        replace: '      () => undefined,\n      () => {\n        captured = capture()\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+]
