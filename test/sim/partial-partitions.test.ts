@@ -65,8 +65,7 @@ async function cutAndMend(
   // What is acknowledged once the links are mended does not count.
   const outcome = { resumedMs, leaderChanges: world.leaderChanges - changesBefore }
   const leader = world.leader()
-  const isStanding =
-    leader !== undefined && neighboursOf(cutSet, world.nodes.indexOf(leader)).length > cutSet.size / 2
+  const isStanding = leader !== undefined && neighboursOf(cutSet, world.nodes.indexOf(leader)).length > cutSet.size / 2
   const standingTerm = isStanding ? leader.core?.store.replica(rangeOne)?.term : undefined
   for (const { from, to } of cutSet.cuts) world.network.heal(scenario.node(from).name, scenario.node(to).name)
   await scenario.together(convergeMsMax)

@@ -35,21 +35,30 @@ export class Scenario {
   readonly prng: Prng
   /** What was put, once it was acknowledged. */
   readonly acknowledged: string[] = []
+  /** Of what is put from now on. */
+  valueBytes = 0
   #number = 0
 
-  private constructor(seed: number, options: ScenarioOptions, print?: (line: string) => void) {
-    this.world = new World(seed, new Trace(print), { ...calm, voters: options.size, ...options })
-    this.prng = createPrng(seed * 64 + 5)
+  private constructor(world: World) {
+    this.world = world
+    this.prng = createPrng(world.options.seed * 64 + 5)
   }
 
   /** Nothing has started. */
   static create(seed: number, options: ScenarioOptions, print?: (line: string) => void): Scenario {
-    return new Scenario(seed, options, print)
+    return new Scenario(new World(seed, new Trace(print), { ...calm, voters: options.size, ...options }))
   }
 
-  /** All nodes vote. */
+  /** All nodes are members. */
   static async open(seed: number, options: ScenarioOptions, print?: (line: string) => void): Promise<Scenario> {
-    const scenario = new Scenario(seed, options, print)
+    const scenario = Scenario.create(seed, options, print)
+    await setUp(scenario.world)
+    return scenario
+  }
+
+  /** Machines, network and limits as the seed has them. */
+  static async openDrawn(seed: number, options: Partial<SimOptions>): Promise<Scenario> {
+    const scenario = new Scenario(new World(seed, new Trace(), options))
     await setUp(scenario.world)
     return scenario
   }
@@ -64,7 +73,7 @@ export class Scenario {
 
   /** A put of a value of its own; what it comes to is told to `acked`. */
   put(node: SimNode, timeoutMs: number, acked: () => void = () => {}): void {
-    const value = `value ${++this.#number}`
+    const value = `value ${++this.#number}`.padEnd(this.valueBytes, '.')
     const op = { key: Buffer.from(`key ${this.#number % 20}`), value: Buffer.from(value) }
     const header = { timeoutMs }
     void call(this.world, this.prng, node.name, core => core.gateway.put({ header, op }), timeoutMs).then(answer => {

@@ -87,6 +87,11 @@ export class SimEngineDisk {
     this.#end()
   }
 
+  /** A batch that a crash would meet now. */
+  get isWriting(): boolean {
+    return this.#undecided !== undefined
+  }
+
   /** What is stored. To look at; `corrupt`, `lose` and `place` change it. */
   pairs(): ReadonlyMap<EngineKey, Uint8Array> {
     return this.#table.pairs

@@ -2,8 +2,8 @@
 // of its faults (ONLY=3,9). A failure prints the command that replays it, made as short as it gets.
 
 import { availableParallelism } from 'node:os'
-import { Worker } from 'node:worker_threads'
 import { type FaultKind, faultKinds } from './faults.ts'
+import { runSeeds } from './seed-pool.ts'
 import { shrink } from './shrink.ts'
 import type { SeedReport } from './sim-worker.ts'
 import { runSeed } from './simulation.ts'
@@ -49,7 +49,7 @@ async function runMany(from: number, count: number, jobs: number): Promise<void>
   const injected = new Map<FaultKind, number>()
   const failed: SeedReport[] = []
   const failuresMax = numberOf('FAILURES', 3)
-  let [done, virtualMs, operations, next] = [0, 0, 0, from]
+  let [done, virtualMs, operations] = [0, 0, 0]
   const say = (): void => {
     const minutes = (performance.now() - beganMs) / 60_000
     const faults = [...injected.values()].reduce((sum, number) => sum + number, 0)
@@ -58,28 +58,21 @@ async function runMany(from: number, count: number, jobs: number): Promise<void>
     )
   }
   const timer = setInterval(say, progressEveryMs)
-  const work = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('sim-worker.ts', import.meta.url))
-      const more = (): void => {
-        if (next < from + count && failed.length < failuresMax) worker.postMessage(next++)
-        else void worker.terminate().then(() => resolve())
-      }
-      worker.on('message', (report: SeedReport) => {
-        done++
-        virtualMs += report.virtualMs
-        operations += report.operations
-        for (const [kind, number] of report.injected) injected.set(kind, (injected.get(kind) ?? 0) + number)
-        if (report.failure !== undefined) {
-          failed.push(report)
-          console.log(`seed ${report.seed} failed: ${report.failure.split('\n', 1)[0]}`)
-        }
-        more()
-      })
-      worker.on('error', reject)
-      more()
-    })
-  await Promise.all(Array.from({ length: jobs }, work))
+  await runSeeds({
+    from,
+    count,
+    jobs,
+    isEnough: () => failed.length >= failuresMax,
+    onReport: report => {
+      done++
+      virtualMs += report.virtualMs
+      operations += report.operations
+      for (const [kind, number] of report.injected) injected.set(kind, (injected.get(kind) ?? 0) + number)
+      if (report.failure === undefined) return
+      failed.push(report)
+      console.log(`seed ${report.seed} failed: ${report.failure.split('\n', 1)[0]}`)
+    },
+  })
   clearInterval(timer)
   say()
   for (const kind of faultKinds) console.log(`${kind.padEnd(16)} ${injected.get(kind) ?? 0}`)

@@ -1,35 +1,15 @@
 import { availableParallelism } from 'node:os'
-import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import { faultKinds } from './faults.ts'
+import { runSeeds } from './seed-pool.ts'
 import type { SeedReport } from './sim-worker.ts'
 import { runSeed } from './simulation.ts'
 
 const seeds = Number(process.env.SIM_SEEDS ?? 200)
 
-async function runAll(count: number): Promise<SeedReport[]> {
-  const reports: SeedReport[] = []
-  let next = 1
-  const work = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('sim-worker.ts', import.meta.url))
-      const more = (): void => {
-        if (next <= count) worker.postMessage(next++)
-        else void worker.terminate().then(() => resolve())
-      }
-      worker.on('message', (report: SeedReport) => {
-        reports.push(report)
-        more()
-      })
-      worker.on('error', reject)
-      more()
-    })
-  await Promise.all(Array.from({ length: availableParallelism() }, work))
-  return reports
-}
-
 test(`whole nodes keep every promise under every fault, on ${seeds} seeds`, { timeout: 600_000 }, async () => {
-  const reports = await runAll(seeds)
+  const reports: SeedReport[] = []
+  await runSeeds({ from: 1, count: seeds, jobs: availableParallelism(), onReport: report => reports.push(report) })
   const failed = reports.filter(report => report.failure !== undefined)
   expect(failed.map(({ seed, failure }) => `make sim SEED=${seed}\n${failure}`)).toEqual([])
   expect(reports).toHaveLength(seeds)

@@ -136,6 +136,7 @@ export class World implements NodeObserver {
   }
 
   opened(node: SimNode, core: NodeCore): void {
+    this.#watched.delete(node)
     this.trace.line(this.nowMs, node.name, `opened, ${core.log.recovered.length} replicas`)
     this.#watch(() => {
       for (const recovered of core.log.recovered) this.checker(recovered.rangeId).recovered(recovered)
@@ -183,11 +184,20 @@ export class World implements NodeObserver {
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error
     for (const node of this.#touched) {
+      // The process is gone, and with it the handles of its log.
+      if (node.core === undefined) {
+        this.#watched.delete(node)
+        continue
+      }
+      if (node.core === undefined) {
+        this.#watched.delete(node)
+        continue
+      }
       // What the checkers read is no operation of the node.
       const { fault } = node.logFiles
       node.logFiles.fault = noFault
       // What a replica did in the event in which it stopped, or left, counts as well.
-      const replicas = node.core?.store.replicas() ?? []
+      const replicas = node.core.store.replicas()
       for (const replica of new Set([...(this.#watched.get(node) ?? []), ...replicas]))
         if (replica.stopped === undefined || this.#watched.get(node)?.has(replica) === true)
           this.checker(replica.rangeId).check(replica)

@@ -7,13 +7,11 @@
 // Each process leaves a semaphore and a piece of shared memory behind when it is killed; a later process of that id would
 // refuse to start.
 
-import { execFile } from 'node:child_process'
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { faketimeLibrary } from './faketime-library.ts'
 import type { NodeProcess } from '../../support/node-process.ts'
 
-const run = promisify(execFile)
 const sharedMemory = '/dev/shm'
 /** A Date header changes when the node's clock begins a second. */
 const flipLimitMs = 1_500
@@ -30,14 +28,7 @@ export class FakeClocks {
   /** Throws where there is no libfaketime: clocks that cannot be set would look like clocks that do no harm. */
   static async create(folder: string): Promise<FakeClocks> {
     mkdirSync(folder, { recursive: true })
-    try {
-      const { stdout } = await run('faketime', ['-f', '+0', 'printenv', 'LD_PRELOAD'], { timeout: 10_000 })
-      return new FakeClocks(folder, stdout.trim())
-    } catch (error) {
-      throw new Error('clocks are shifted by libfaketime: install it (Debian: apt-get install faketime)', {
-        cause: error,
-      })
-    }
+    return new FakeClocks(folder, await faketimeLibrary())
   }
 
   environment(name: string): Record<string, string> {
