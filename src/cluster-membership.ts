@@ -171,6 +171,12 @@ export class ClusterMembership implements ClusterView {
         message: `node ${record.id} belongs to cluster ${theirs}, this is ${clusterId}: wipe its data directory, or give it other addresses to join`,
       }
     const { localStore, registry } = this.#options
+    // A crash may have cut `init` short, with the cluster made and its first node in no registry.
+    if (registry.record(this.node) === undefined) {
+      const registered = await localStore.addMember(this.#options.record())
+      if (registered.kind !== 'done' && registered.kind !== 'not-leader')
+        return { ...answer, message: `refused for now: the node asked is not registered yet (${registered.kind})` }
+    }
     const known = registry.storeId(asNodeId(record.id))
     if (known !== undefined && known !== storeIdOf(record) && this.#isLive(record.id))
       return { ...answer, message: `another node named ${record.id} is up: give every node a name of its own` }

@@ -2,6 +2,7 @@
 
 import { KvError } from '../base/errors.ts'
 import type { Clock } from '../time/clock.ts'
+import type { Timestamp } from '../time/timestamp.ts'
 import { Backoff } from './backoff.ts'
 import { BatchStream } from './batch-stream.ts'
 import { copyBytes, noBytes } from './bytes.ts'
@@ -97,7 +98,7 @@ export class Cluster {
   /** `timeoutMs`: how long this attempt waits. The node is given less, so that its own reason comes back in time. */
   header(timeoutMs: number): RequestHeader {
     return {
-      clock: this.observed.largest,
+      clock: this.observed.token,
       timeoutMs: Math.max(1, Math.floor(timeoutMs * nodeShareOfTimeout)),
       clusterId: this.#clusterId,
     }
@@ -107,9 +108,14 @@ export class Cluster {
   answered(address: string, header: ResponseHeader | null | undefined): void {
     this.routes.answeredBy(header?.node ?? '', address)
     if (!header) return
-    this.observed.observe(header.clock)
+    this.observed.observe(header.node || address, header.now)
     if (!header.leader || !this.routes.maybeLeaderIs(header, address, this.clock.monotonicMs())) return
     if (this.routes.leaderAddress === undefined) this.discover()
+  }
+
+  /** The cluster's time, as far as its nodes agree on one. */
+  now(): Timestamp {
+    return this.observed.now(this.routes.addresses.length)
   }
 
   /** The connection to `address` failed. */
@@ -189,7 +195,7 @@ export class Cluster {
 
   async #askForNodes(address: string): Promise<void> {
     const connection = this.connection(address, callLane)
-    const header = { clock: this.observed.largest, timeoutMs: discoveryTimeoutMs }
+    const header = { clock: this.observed.token, timeoutMs: discoveryTimeoutMs }
     try {
       const response = await connection.unary(nodesMethod, { header }, { timeoutMs: discoveryTimeoutMs })
       if (response.clusterId.length > 0) {

@@ -182,7 +182,7 @@ export class ReadLane {
       const item = response.items[i]
       if (item === undefined) continue
       bytes += item.value?.length ?? 0
-      // Of a key that was absent only the answer's own clock is known to be no earlier.
+      // Of a key that was absent only the state's last stamp is known to be no earlier.
       cluster.observed.tokenTo(item.timestamp || response.header?.clock)
       sent[i]?.answer(item)
     }

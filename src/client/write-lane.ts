@@ -5,6 +5,7 @@
 // Invariants: a number is settled only when no attempt of its will follow; a write that some attempt may have carried
 // into the log is never reported as not applied.
 
+import { assert } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
 import { SessionNumbers, sessionIdBytes } from '../base/session-numbers.ts'
 import { quorate } from '../proto/quorate.js'
@@ -25,8 +26,9 @@ type WriteOperation = Operation<WriteRequest, OutcomeMessage>
 
 interface WriteBatch {
   readonly operations: readonly WriteOperation[]
-  readonly bytes: Uint8Array
-  readonly notAfter: Timestamp
+  /** Fixed with `notAfter`, unless it is certain that no attempt with them was taken. */
+  bytes: Uint8Array
+  notAfter: Timestamp
   /** Monotonic milliseconds: the latest of its operations'. */
   readonly deadlineMs: number
   attempts: number
@@ -139,22 +141,27 @@ export class WriteLane {
       operation.request.number = this.#numbers.next()
       if (operation.deadlineMs > deadlineMs) deadlineMs = operation.deadlineMs
     }
-    const { clock, observed } = this.#cluster
-    const remainingMs = Math.max(0, Math.ceil(deadlineMs - clock.monotonicMs()))
-    // A leader's clock may be ahead of what was seen by as much as the cluster tolerates.
-    return this.#encodeBatch(operations, deadlineMs, addMs(observed.now(), remainingMs + clockSkewMaxMs))
+    return this.#openBatch(operations, deadlineMs, addMs(this.#cluster.now(), this.#aheadMs(deadlineMs)))
   }
 
-  #encodeBatch(operations: readonly WriteOperation[], deadlineMs: number, notAfter: Timestamp): WriteBatch {
-    const bytes = quorate.v1.WriteBatch.encode({
+  /** How far ahead of now `notAfter` is: a leader's clock may be ahead of what was seen by as much as is tolerated. */
+  #aheadMs(deadlineMs: number): number {
+    return Math.max(0, Math.ceil(deadlineMs - this.#cluster.clock.monotonicMs())) + clockSkewMaxMs
+  }
+
+  #encode(operations: readonly WriteOperation[], notAfter: Timestamp): Uint8Array {
+    return quorate.v1.WriteBatch.encode({
       session: this.#numbers.sessionId,
       floor: this.#numbers.floor,
       notAfter,
       writes: operations.map(operation => operation.request),
     }).finish()
+  }
+
+  #openBatch(operations: readonly WriteOperation[], deadlineMs: number, notAfter: Timestamp): WriteBatch {
     return {
       operations,
-      bytes,
+      bytes: this.#encode(operations, notAfter),
       notAfter,
       deadlineMs,
       attempts: 0,
@@ -227,7 +234,11 @@ export class WriteLane {
           this.#refused(batch, error)
           return
         default:
-          this.#refused(batch, error)
+          if (!isNotAfterAhead(error)) this.#refused(batch, error)
+          // Its bytes may be in the log: others must not go under the same numbers, and these would be refused again.
+          else if (batch.isInDoubt) this.#giveUp(batch, error)
+          else if (this.#maybeRefix(batch, error)) this.#retry(batch, true, 0)
+          else this.#refused(batch, error)
           return
       }
       this.#retry(batch, goNow, error.retryAfterMs)
@@ -247,6 +258,24 @@ export class WriteLane {
       batch.operations[i]?.answer(outcome)
     }
     this.#flush()
+  }
+
+  /**
+   * The leader's clock finds `notAfter` too far ahead. Nothing was taken, now or before: the same numbers may go again
+   * under another one.
+   */
+  #maybeRefix(batch: WriteBatch, error: KvError): boolean {
+    assert(!batch.isInDoubt, 'a number that may be in the log never goes under another notAfter')
+    const { limitValue, now, node } = error.details
+    const aheadMs = this.#aheadMs(batch.deadlineMs)
+    // It is the caller's own deadline that is too far ahead, not the estimate of now.
+    if (aheadMs > Number(limitValue)) return false
+    const cluster = this.#cluster
+    const estimate = cluster.observed.nowAfterRefusal(node ?? '', Number(now))
+    batch.notAfter = addMs(estimate, aheadMs)
+    batch.bytes = this.#encode(batch.operations, batch.notAfter)
+    cluster.discover()
+    return true
   }
 
   #retry(batch: WriteBatch, goNow: boolean, retryAfterMs: number): void {
@@ -273,7 +302,7 @@ export class WriteLane {
     batch.isDone = true
     this.#underWay.delete(batch)
     for (const operation of batch.operations) {
-      const part = this.#encodeBatch([operation], operation.deadlineMs, batch.notAfter)
+      const part = this.#openBatch([operation], operation.deadlineMs, batch.notAfter)
       part.isInDoubt = batch.isInDoubt
       this.#parts.push(part)
     }
@@ -317,6 +346,10 @@ export class WriteLane {
     }
     return nextMs
   }
+}
+
+function isNotAfterAhead(error: KvError): boolean {
+  return error.code === 'invalid-argument' && error.details['limit'] === 'notAfterAheadMs'
 }
 
 function finalError(batch: WriteBatch, error: KvError | undefined): KvError {

@@ -9,7 +9,7 @@ export type ParseLimits = WriteLimits
 
 export type ParsedBatch =
   | { readonly kind: 'ok'; readonly batch: quorate.v1.WriteBatch; readonly operations: number }
-  | { readonly kind: 'invalid'; readonly message: string }
+  | { readonly kind: 'invalid'; readonly message: string; readonly details?: Readonly<Record<string, string>> }
   | { readonly kind: 'too-large'; readonly limit: string; readonly limitBytes: number; readonly value: number }
 
 type Fault = Exclude<ParsedBatch, { kind: 'ok' }>
@@ -29,10 +29,7 @@ export function parseWriteBatch(bytes: Uint8Array, limits: ParseLimits, now: Tim
     return invalid(`a session id has ${sessionIdBytes} bytes, not ${session.length}`)
   if (session.length > 0 && batch.notAfter <= 0)
     return invalid('a write in a session needs notAfter, fixed at its first attempt')
-  if (!(batch.notAfter <= addMs(now, limits.notAfterAheadMs)))
-    return invalid(
-      `notAfter lies more than ${limits.notAfterAheadMs} ms ahead of the cluster's clock: give it a nearer deadline`,
-    )
+  if (!(batch.notAfter <= addMs(now, limits.notAfterAheadMs))) return notAfterAhead(limits.notAfterAheadMs, now)
   if (batch.keyspace > 254) return invalid(`there is no keyspace ${batch.keyspace}`)
   let last = 0
   for (const write of writes) {
@@ -94,6 +91,13 @@ function keyFault(key: Uint8Array | null | undefined, limits: WriteLimits): Faul
   const size = key?.length ?? 0
   if (size === 0) return invalid('a key has at least one byte')
   return size > limits.keyBytes ? tooLarge('keyBytes', limits.keyBytes, size) : undefined
+}
+
+/** The details let whoever misjudged the cluster's time fix `notAfter` anew: the proposer's clock is what it is judged by. */
+function notAfterAhead(limitMs: number, now: Timestamp): Fault {
+  const message = `notAfter lies more than ${limitMs} ms ahead of the leader's clock: give it a nearer deadline`
+  const details = { limit: 'notAfterAheadMs', limitValue: String(limitMs), now: String(now) }
+  return { kind: 'invalid', message, details }
 }
 
 function invalid(message: string): Fault {

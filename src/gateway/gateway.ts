@@ -9,12 +9,12 @@ import { quorate } from '../proto/quorate.js'
 import type { LocalStore } from '../range/local-store.ts'
 import type { Clock } from '../time/clock.ts'
 import type { HybridClock } from '../time/hybrid-clock.ts'
-import { type Timestamp, timestampZero } from '../time/timestamp.ts'
+import type { Timestamp } from '../time/timestamp.ts'
 import type { ClusterView, PeerClient } from './cluster-view.ts'
 import { type GatewayLimits, gatewayLimitsDefault } from './limits.ts'
 import type { Logger } from '../base/logger.ts'
 import { checkCommit, checkGets, checkKey, checkPut } from './operation-check.ts'
-import { OwnSession, type Route } from './own-session.ts'
+import { OwnSession, type Route, ownClockRefused } from './own-session.ts'
 import { type RoutedRead, Reader, readKindFromWire } from './reader.ts'
 import { errorToMessage, toKvError, tooLarge } from './refusal-error.ts'
 import { type CallHeader, parseHeader, parseSession, safeInteger } from './request-header.ts'
@@ -109,11 +109,13 @@ export function createGateway(options: GatewayOptions): Gateway {
   function responseHeader(route: Route, seen: Timestamp): quorate.v1.IResponseHeader {
     hybridClock.maybeMerge(seen)
     return {
-      clock: seen > timestampZero ? seen : hybridClock.peek(),
+      // Of the log alone: what a caller sends back no leader may refuse, however wrong this node's clock is.
+      clock: seen,
       node: store.node,
       leader: store.leaderOf(route.rangeId) ?? '',
       rangeId: route.rangeId,
       generation: route.generation,
+      now: hybridClock.peek(),
     }
   }
 
@@ -142,7 +144,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     } catch (thrown) {
       const error = toKvError(thrown)
       if (error.code === 'internal') logger.error({ error, id }, 'a batch failed on a bug')
-      return { id, header: { node: store.node }, error: errorToMessage(error) }
+      return { id, header: { node: store.node, now: hybridClock.peek() }, error: errorToMessage(error) }
     }
   }
 
@@ -163,6 +165,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     const adopted = own.adopt(decodeWriteBatch(writes), deadlineMs)
     try {
       return await router.write({ ...route, clock: seen, writes: adopted.writes, hops }, retry)
+    } catch (error) {
+      throw ownClockRefused(toKvError(error))
     } finally {
       adopted.settle()
     }
@@ -283,7 +287,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       const before = safeInteger('before', request.before) as Timestamp
       const read = readOf(header, route, undefined)
       const done = await reader.history(read, key, limit, before, retryUntil(deadlineOf(header), signal))
-      return { header: responseHeader(route, timestampZero), items: [...done.items], more: done.more }
+      return { header: responseHeader(route, done.clock), items: [...done.items], more: done.more }
     },
     scan,
   }

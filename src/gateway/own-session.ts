@@ -160,7 +160,7 @@ export class OwnSession {
         await Promise.all(members.map(member => this.#sendMembers(group, [member])))
         return
       }
-      const refused = toKvError(error)
+      const refused = ownClockRefused(toKvError(error))
       for (const member of members) member.reject(refused)
     }
   }
@@ -176,4 +176,12 @@ export class OwnSession {
       writes,
     }).finish()
   }
+}
+
+/** This session fixes `notAfter` itself: when a leader finds it too far ahead, it is this node's clock that is wrong. */
+export function ownClockRefused(error: KvError): KvError {
+  if (error.code !== 'invalid-argument' || error.details['limit'] !== 'notAfterAheadMs') return error
+  return new KvError('unavailable', "this node's clock is far ahead of the leader's: ask another node", {
+    cause: error,
+  })
 }

@@ -33,7 +33,7 @@ export function refusalToError(refusal: Refusal, addressOf: AddressOf): KvError 
     case 'no-replica':
       return new KvError('unavailable', 'this node holds no replica of the range; ask another')
     case 'invalid':
-      return new KvError('invalid-argument', refusal.message)
+      return new KvError('invalid-argument', refusal.message, { details: refusal.details ?? {} })
     case 'too-large':
       return tooLarge(refusal.limit, refusal.limitBytes, refusal.value)
     case 'below-threshold':

@@ -88,7 +88,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   async function instant(replica: Replica, at: Timestamp, deadlineMs: number): Promise<Refusal | undefined> {
     if (at < replica.state.threshold) return { kind: 'below-threshold', threshold: replica.state.threshold }
     if (at > replica.state.closed) {
-      if (at > addMs(hybridClock.raw(), clockSkewMaxMs)) return { kind: 'future-instant' }
+      // What this node's clock has passed is no future, though the wall clock may have been set back since.
+      if (at > addMs(hybridClock.raw(), clockSkewMaxMs) && at > hybridClock.peek()) return { kind: 'future-instant' }
       const refusal = await barrier(replica, at, deadlineMs)
       if (refusal !== undefined) return refusal
       const closed = await replica.waitApplied(() => replica.state.closed >= at, deadlineMs)
@@ -154,11 +155,14 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     }),
     leaderOf: (rangeId: RangeId) => store.replica(rangeId)?.leaderNode,
 
-    write(request: WriteRequest): Promise<WriteAnswer> {
+    async write(request: WriteRequest): Promise<WriteAnswer> {
       const replica = store.replica(request.rangeId)
-      if (replica === undefined) return Promise.resolve({ kind: 'no-replica' })
-      if (options.isDraining()) return Promise.resolve({ kind: 'draining' })
-      return replica.write(request)
+      if (replica === undefined) return { kind: 'no-replica' }
+      if (options.isDraining()) return { kind: 'draining' }
+      const answer = await replica.write(request)
+      // A limit judged by a clock: the caller must know by whose, because a gateway may pass this on.
+      if (answer.kind !== 'invalid' || answer.details === undefined) return answer
+      return { ...answer, details: { ...answer.details, node: options.node } }
     },
 
     async get(request: GetRequest): Promise<GetAnswer> {
@@ -224,6 +228,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
           kind: 'done',
           items: found.slice(0, request.limit).map(toItemWithKey),
           more: found.length > request.limit,
+          clock: replica.state.lastStamp,
         }
       })
     },

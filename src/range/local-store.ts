@@ -11,7 +11,7 @@ export type Refusal =
   | { readonly kind: 'overloaded'; readonly queue: string; readonly retryAfterMs: number }
   | { readonly kind: 'range-mismatch'; readonly generation: number }
   | { readonly kind: 'no-replica' } // this node holds none of the range
-  | { readonly kind: 'invalid'; readonly message: string }
+  | { readonly kind: 'invalid'; readonly message: string; readonly details?: Readonly<Record<string, string>> }
   | { readonly kind: 'too-large'; readonly limit: string; readonly limitBytes: number; readonly value: number }
   | { readonly kind: 'below-threshold'; readonly threshold: Timestamp }
   | { readonly kind: 'future-instant' }
@@ -57,8 +57,8 @@ export interface GetRequest extends ReadRequest {
   readonly keys: readonly Uint8Array[]
 }
 export type GetAnswer =
-  | { readonly kind: 'done'; readonly items: readonly quorate.v1.IKeyVersion[]; readonly clock: Timestamp }
-  | Refusal
+  /** `clock`: the last stamp of the state that was read, from the log: never this node's own clock. */
+  { readonly kind: 'done'; readonly items: readonly quorate.v1.IKeyVersion[]; readonly clock: Timestamp } | Refusal
 
 /** One page; the caller asks again from `resume`, with kind `at` and the first page's instant. */
 export interface ScanPageRequest extends ReadRequest {
@@ -89,7 +89,12 @@ export interface HistoryRequest extends ReadRequest {
   readonly before: Timestamp
 }
 export type HistoryAnswer =
-  | { readonly kind: 'done'; readonly items: readonly quorate.v1.IKeyVersion[]; readonly more: boolean }
+  | {
+      readonly kind: 'done'
+      readonly items: readonly quorate.v1.IKeyVersion[]
+      readonly more: boolean
+      readonly clock: Timestamp
+    }
   | Refusal
 
 export type AdminAnswer =

@@ -200,7 +200,7 @@ export class Replica {
     if (parsed.kind !== 'ok') return Promise.resolve(parsed)
     if (parsed.batch.keyspace !== userKeyspace && !isInternal)
       return Promise.resolve({ kind: 'invalid', message: 'only the user keyspace can be written' })
-    if (!this.#host.hybridClock.maybeMerge(request.clock)) return Promise.resolve({ kind: 'future-instant' })
+    if (!this.#host.hybridClock.maybePass(request.clock)) return Promise.resolve({ kind: 'future-instant' })
     return new Promise(resolve => {
       this.proposals.enqueue({
         writes: request.writes,

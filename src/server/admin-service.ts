@@ -58,7 +58,7 @@ export function addAdminService(server: Server, context: HandlerContext, options
   const clusterIdBytes = (): Buffer => Buffer.from(view.clusterId() ?? '', 'hex')
   const header = (): quorate.v1.IResponseHeader => {
     const leader = store.leaderOf(asRangeId(1)) ?? ''
-    return { clock: hybridClock.peek(), node: store.node, leader, rangeId: 1 }
+    return { now: hybridClock.peek(), node: store.node, leader, rangeId: 1 }
   }
   const addressOf = (node: NodeId): string =>
     view.nodes().find(status => status.record?.id === node)?.record?.clientAddress ?? ''

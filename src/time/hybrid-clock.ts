@@ -52,6 +52,11 @@ export class HybridClock {
     return true
   }
 
+  /** As `maybeMerge`, but what this clock has passed already is never too far ahead: a stamp of its own log, say. */
+  maybePass(timestamp: Timestamp): boolean {
+    return timestamp <= this.#last || this.maybeMerge(timestamp)
+  }
+
   /** Moves past a timestamp that is already part of this node's own durable state; no limit applies. */
   mergeOwn(timestamp: Timestamp): void {
     if (timestamp > this.#last) this.#last = timestamp

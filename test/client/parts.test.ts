@@ -3,10 +3,9 @@ import { Backoff } from '../../src/client/backoff.ts'
 import { compareBytes, keyAfter, parseSpan, prefixEnd } from '../../src/client/bytes.ts'
 import { parseConnectionString } from '../../src/client/connection-string.ts'
 import { DeadlineWatch } from '../../src/client/deadline-watch.ts'
-import { ObservedClock } from '../../src/client/observed-clock.ts'
 import { parseInstant } from '../../src/client/options.ts'
 import type { Clock } from '../../src/time/clock.ts'
-import { addMs, timestampFromUnixMs } from '../../src/time/timestamp.ts'
+import { timestampFromUnixMs } from '../../src/time/timestamp.ts'
 
 /** Time that moves when told to. */
 function createManualClock() {
@@ -74,21 +73,6 @@ test('an instant includes everything of its millisecond', () => {
   expect(parseInstant(12_345)).toBe(12_345)
   for (const bad of [0, -1, 1.5, 'soon', new Date(Number.NaN)])
     expect(() => parseInstant(bad)).toThrow('not an instant')
-})
-
-test('the observed clock follows the cluster, not the wall', () => {
-  const { clock, advance } = createManualClock()
-  const observed = new ObservedClock(clock)
-  expect(observed.now()).toBe(timestampFromUnixMs(clock.unixMs()))
-  const seen = timestampFromUnixMs(clock.unixMs() - 3_600_000, 7)
-  observed.observe(seen)
-  advance(50)
-  expect(observed.now()).toBe(addMs(seen, 50))
-  observed.observe(seen - 1)
-  expect([observed.largest, observed.token]).toEqual([seen, 0])
-  observed.tokenTo(9)
-  observed.tokenTo(8)
-  expect(observed.token).toBe(9)
 })
 
 test('back-off: the first retry goes at once, later ones grow to a bound, and a storm is slowed', () => {

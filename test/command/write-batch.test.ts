@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { defaultWriteLimits } from '../../src/command/limits.ts'
 import { parseWriteBatch } from '../../src/command/write-batch.ts'
-import { asTimestamp } from '../../src/time/timestamp.ts'
+import { addMs, asTimestamp } from '../../src/time/timestamp.ts'
 import { quorate } from '../../src/proto/quorate.js'
 
 const key = Buffer.from('k')
@@ -51,6 +51,16 @@ describe('parseWriteBatch', () => {
     ['one key twice in a branch', { writes: [{ commit: { then: [{ put: { key } }, { delete: { key } }] } }] }],
   ])('refuses %s', (_name, batch) => {
     expect(parse(batch).kind).toBe('invalid')
+  })
+
+  it('says by which clock notAfter is too far ahead, so that it can be fixed anew', () => {
+    const ahead = addMs(now, defaultWriteLimits.notAfterAheadMs)
+    const batch = { session, writes: [{ number: 1, put: { key } }] }
+    expect(parse({ ...batch, notAfter: ahead }).kind).toBe('ok')
+    expect(parse({ ...batch, notAfter: ahead + 1 })).toMatchObject({
+      kind: 'invalid',
+      details: { limit: 'notAfterAheadMs', limitValue: '900000', now: String(now) },
+    })
   })
 
   it.each<[string, quorate.v1.IWriteBatch]>([

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { isKvError } from '../../src/base/errors.ts'
 import { asNodeId } from '../../src/base/ids.ts'
 import { quorate } from '../../src/proto/quorate.js'
+import { addMs } from '../../src/time/timestamp.ts'
 import { createFakeCluster } from '../support/fake-cluster.ts'
 
 const { OutcomeKind, ReadKind } = quorate.v1
@@ -33,6 +34,28 @@ describe('a batch', () => {
     expect(store.writes[0]?.writes).toBe(writes)
     expect(response.header).toMatchObject({ node: 'n1', leader: 'n1', rangeId: 1 })
     expect(response.header?.clock).toBeGreaterThan(0)
+  })
+
+  it('tells stamps of the log and its own clock, which may be wrong, apart', async () => {
+    const { at } = createFakeCluster()
+    const { gateway, store, hybridClock } = at('n1')
+    const ahead = addMs(hybridClock.raw(), 3_600_000)
+    hybridClock.mergeOwn(ahead)
+    await gateway.put({ op: { key: key('a'), value: key('1') } })
+    const written = store.state.versions('a')[0]?.timestamp ?? 0
+    const answers = [
+      await gateway.batch({ writes: encodeBatch([put('a', '2')]), gets: [key('a')] }),
+      await gateway.get({ key: key('nothing') }),
+      await gateway.history({ key: key('a') }),
+    ]
+    for (const { header } of answers) {
+      expect(header?.now).toBeGreaterThanOrEqual(ahead)
+      expect(header?.clock).toBeGreaterThanOrEqual(written)
+      expect(header?.clock).toBeLessThan(ahead)
+    }
+    store.readRefusals.push({ kind: 'damaged', message: 'on purpose' })
+    const refused = await gateway.batch({ gets: [key('a')] })
+    expect(refused.header?.clock ?? 0).toBe(0)
   })
 
   it('serves gets and writes side by side: neither waits for the other', async () => {
@@ -223,6 +246,28 @@ describe('a write without a leader', () => {
     at('n1').store.writeAnswers.push({ kind: 'overloaded', queue: 'proposals', retryAfterMs: 50 })
     const response = await at('n1').gateway.batch({ writes: encodeBatch([put('a', '1')]) })
     expect(response.error).toMatchObject({ code: 'overloaded', retryAfterMs: 50, details: { queue: 'proposals' } })
+  })
+})
+
+describe('a gateway whose clock is far ahead of the leader', () => {
+  const details = { limit: 'notAfterAheadMs', limitValue: '900000', now: '1' }
+  const ahead = { kind: 'invalid', message: 'notAfter lies too far ahead', details } as const
+
+  it('says that it is not to be asked, where it chose notAfter itself', async () => {
+    const { at } = createFakeCluster()
+    const { gateway, store } = at('n1')
+    store.writeAnswers.push(ahead, ahead)
+    expect(await codeOf(gateway.put({ op: { key: key('a'), value: key('1') } }))).toBe('unavailable')
+    const response = await gateway.batch({ writes: encodeBatch([put('a', '1')], {}) })
+    expect(response.error?.code).toBe('unavailable')
+  })
+
+  it('passes the refusal on, details and all, where the caller chose it', async () => {
+    const { at } = createFakeCluster()
+    const { gateway, store } = at('n1')
+    store.writeAnswers.push(ahead)
+    const response = await gateway.batch({ writes: encodeBatch([put('a', '1')]) })
+    expect(response.error).toMatchObject({ code: 'invalid-argument', details })
   })
 })
 

@@ -9,6 +9,7 @@ import { type Gateway, createGateway } from '../../src/gateway/gateway.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
 import type { quorate } from '../../src/proto/quorate.js'
 import type { Clock } from '../../src/time/clock.ts'
+import { HybridClock } from '../../src/time/hybrid-clock.ts'
 import { systemClock } from '../../src/time/system-clock.ts'
 import { FakeState, FakeStore } from './fake-store.ts'
 
@@ -20,6 +21,8 @@ export interface FakeNode {
   readonly peers: FakePeers
   readonly view: FakeView
   readonly gateway: Gateway
+  /** The gateway's own, apart from the replicas'. */
+  readonly hybridClock: HybridClock
 }
 
 /** What a forward does before, or instead of, reaching the other gateway. */
@@ -104,17 +107,18 @@ export function createFakeCluster(names: readonly string[] = ['n1'], limits: Par
     store.records = names.map(id => ({ id }))
     const peers = new FakePeers(nodes, systemClock)
     const view = new FakeView(node, nodes)
+    const hybridClock = new HybridClock(() => Date.now())
     const gateway = createGateway({
       store,
       peers,
       view,
       clock: systemClock,
-      hybridClock: state.clock,
+      hybridClock,
       logger: silentLogger,
       sessionId: randomBytes(16),
       limits: { backoffMinMs: 1, backoffMaxMs: 5, ...limits },
     })
-    nodes.set(name, { node, store, peers, view, gateway })
+    nodes.set(name, { node, store, peers, view, gateway, hybridClock })
   }
   return {
     state,

@@ -1,10 +1,10 @@
 // A cluster as the SDK sees one: gRPC servers in this process over one shared map, with sessions that answer a known
-// number with its first outcome. No consensus. Tests decide who leads and what happens to answers.
+// number with its first outcome. No consensus. Tests decide who leads, what happens to answers, and which clocks lie.
 
 import * as grpc from '@grpc/grpc-js'
 import { type ErrorCode, KvError } from '../../src/base/errors.ts'
 import { quorate } from '../../src/proto/quorate.js'
-import { timestampFromUnixMs } from '../../src/time/timestamp.ts'
+import { addMs, timestampFromUnixMs } from '../../src/time/timestamp.ts'
 import * as wire from '../../src/client/wire.ts'
 
 const v1 = quorate.v1
@@ -50,6 +50,8 @@ export class FakeKvCluster {
   deleteLimit = 4
   verdict: (batch: SeenBatch, count: number) => Verdict | Promise<Verdict> = () => 'answer'
   onPage: (page: number) => 'go' | 'break' = () => 'go'
+  /** By how many milliseconds a node's clock is ahead of true time. Stamps are of true time. */
+  readonly clockAheadMs = new Map<string, number>()
   #now = timestampFromUnixMs(Date.now())
 
   get url(): string {
@@ -82,7 +84,20 @@ export class FakeKvCluster {
   }
 
   #header(node: FakeNode): quorate.v1.ResponseHeader.$Properties {
-    return { clock: this.#now, node: node.name, leader: this.leader }
+    return { clock: this.#now, node: node.name, leader: this.leader, now: this.#clockOf(node.name) }
+  }
+
+  #clockOf(name: string): number {
+    return addMs(this.#now, this.clockAheadMs.get(name) ?? 0)
+  }
+
+  /** As a leader judges the instants of a request; every node passes writes on to it. */
+  #judgeInstants(clock: number, notAfter: number): void {
+    if (clock > this.#now) throw new KvError('future-instant', 'a clock that is no stamp of the log was sent back')
+    const now = addMs(this.#now, this.clockAheadMs.get(this.leader) ?? 0)
+    if (notAfter <= addMs(now, notAfterAheadMs)) return
+    const details = { limit: 'notAfterAheadMs', limitValue: `${notAfterAheadMs}`, now: `${now}`, node: this.leader }
+    throw new KvError('invalid-argument', 'notAfter lies too far ahead', { details })
   }
 
   #register(node: FakeNode): void {
@@ -194,6 +209,7 @@ export class FakeKvCluster {
     try {
       if (!this.isInitialised) throw new KvError('not-initialised', 'no cluster yet: quorate init')
       if (this.followersRefuse) this.#mustLead(node)
+      this.#judgeInstants(request.header?.clock ?? 0, decoded?.notAfter ?? 0)
       const verdict = await this.verdict(batch, this.batches.length)
       if (verdict instanceof KvError) throw verdict
       if (verdict === 'break') {
@@ -324,6 +340,7 @@ export class FakeKvCluster {
 
 const broken = { code: grpc.status.INTERNAL, details: 'broken on purpose' }
 const noBytes: Uint8Array = new Uint8Array(0)
+const notAfterAheadMs = 900_000
 
 function definition(
   path: string,
@@ -344,7 +361,7 @@ function definition(
 }
 
 function errorMessage(error: KvError): quorate.v1.Error.$Properties {
-  const { code, message, retryable, retryAfterMs, leader, leaderAddress } = error
+  const { code, message, retryable, retryAfterMs, leader, leaderAddress, details } = error
   return {
     code: code satisfies ErrorCode,
     message,
@@ -352,6 +369,7 @@ function errorMessage(error: KvError): quorate.v1.Error.$Properties {
     retryAfterMs,
     leader: leader ?? '',
     leaderAddress: leaderAddress ?? '',
+    details: { ...details },
   }
 }
 

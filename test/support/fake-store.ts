@@ -249,7 +249,7 @@ export class FakeStore implements LocalStore {
       if (version.value !== undefined) return item(version)
       return { timestamp: version.timestamp, deleted: true, version: 0, created: 0, value: new Uint8Array() }
     })
-    return { kind: 'done', items, more: newest.length > request.limit }
+    return { kind: 'done', items, more: newest.length > request.limit, clock: this.state.clock.peek() }
   }
 
   status(): readonly quorate.v1.IRangeStatus[] {

@@ -148,6 +148,24 @@ describe('a link to a peer', () => {
     expect(b.received).toEqual([])
   })
 
+  it('tells a node whose clock was ahead once, and is right again, when it will be heard: nothing is left to set', async () => {
+    const wild = { aheadMs: 3_600_000 }
+    const a = keep(await openGrpcNode('n1', { unixMs: () => Date.now() + wild.aheadMs }))
+    a.context.hybridClock.now()
+    wild.aheadMs = 0
+    const b = keep(await openGrpcNode('n2'))
+    const c = keep(await openGrpcNode('n3'))
+    a.transport.setPeers([b.address(), c.address()])
+    await until('it says so', () => a.logger.lines.some(line => line.level === 'error'))
+    const own = a.logger.lines.find(line => line.level === 'error')?.message ?? ''
+    expect(own).toMatch(/every reachable peer drops.*was ahead once.*takes part again at \d{4}-.*wiped/)
+    expect(own).not.toMatch(/NTP/)
+    const heardAtMs = Date.parse(/again at (\S+Z)/.exec(own)?.[1] ?? '')
+    expect(Math.abs(heardAtMs - Date.now() - 3_600_000)).toBeLessThan(20_000)
+    const peers = b.logger.lines.find(line => line.level === 'warn')?.message
+    expect(peers).toMatch(/dropping what n1 says: its wall clock was ahead once.*is heard again at \d{4}-/)
+  })
+
   it('closes what it had to a peer that is no longer one', async () => {
     const { a, b } = keep(await openGrpcPair())
     await reaches(a, b)
