@@ -168,8 +168,8 @@ export class Leadership {
   // --- time
 
   /**
-   * True: no quorum has answered for an election timeout, so step down (dissertation 6.2). Counted for each follower since
-   * its last answer: looked at once an election timeout, silence that begins within one would pass until the next's end.
+   * True: no quorum has answered for long enough, so step down (dissertation 6.2). Counted for each follower since its last
+   * answer: looked at once an election timeout, silence that begins within one would pass until the next's end.
    */
   tick(): boolean {
     const { options } = this.#state

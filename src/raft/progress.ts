@@ -9,13 +9,19 @@ import { asIndex, type Index } from '../base/ids.ts'
 import { Inflights } from './inflights.ts'
 import type { RaftOptions } from './types.ts'
 
+/**
+ * In election timeouts: how long a follower may be silent. With one alone, a follower that is merely late unseats a leader
+ * that the others would have waited for, since they draw theirs from one to two.
+ */
+const silenceFactor = 1.5
+
 export class Progress {
   readonly inflights: Inflights
   #match: Index = asIndex(0)
   #next: Index
   #state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   #snapshotIndex: Index = asIndex(0)
-  readonly #electionTimeoutTicks: number
+  readonly #silentTicksMax: number
   /** Since it was heard. None at first: a newcomer gets a chance to answer. */
   #silentTicks = 0
   /** Probe: one was sent; wait for its answer, or for a heartbeat's, before the next. */
@@ -30,7 +36,7 @@ export class Progress {
   constructor(options: RaftOptions, next: Index) {
     this.inflights = new Inflights(options.inflightMessagesMax, options.inflightBytesMax)
     this.#next = next
-    this.#electionTimeoutTicks = options.electionTimeoutTicks
+    this.#silentTicksMax = Math.ceil(options.electionTimeoutTicks * silenceFactor)
   }
 
   tick(): void {
@@ -41,9 +47,9 @@ export class Progress {
     this.#silentTicks = 0
   }
 
-  /** Heard within an election timeout: what check-quorum counts. */
+  /** Heard lately: what check-quorum counts. */
   get recentActive(): boolean {
-    return this.#silentTicks < this.#electionTimeoutTicks
+    return this.#silentTicks < this.#silentTicksMax
   }
 
   get match(): Index {
