@@ -101,6 +101,7 @@ class PeerClientAdapter implements PeerCalls {
     decode: (bytes: Uint8Array) => T,
   ): Promise<T> {
     const { clock } = this.#options
+    if (this.#closed) return Promise.reject(new KvError('unavailable', 'this node is closing'))
     const leftMs = Math.min(deadlineMs - clock.monotonicMs(), callTimeoutMaxMs)
     if (leftMs <= 0) return Promise.reject(new KvError('unavailable', `no time was left to ask ${address}`))
     const client = new Client(address, credentials.createInsecure(), peerClientOptions)

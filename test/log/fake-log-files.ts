@@ -55,6 +55,11 @@ export class FakeLogFiles implements LogFiles {
     this.#recordsWrites = options.recordsWrites ?? false
   }
 
+  /** Writes and creations that a crash would meet now. */
+  get inFlightCount(): number {
+    return this.#inFlight.size + this.#unfinished.size
+  }
+
   /** Writes wait until `release`. */
   hold(): void {
     this.#held = []

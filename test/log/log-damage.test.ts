@@ -313,7 +313,7 @@ describe('a start that is cut off', () => {
       expect(states).toContainEqual(picture(log))
       numbers.push(log.flushedNumber)
     }
-    expect([...numbers].sort((a, b) => a - b)).toEqual(numbers)
+    expect([...new Set(numbers)].sort((a, b) => a - b)).toEqual(numbers)
   })
 
   it('does not lose what it read from the page cache alone and has since acknowledged', async () => {

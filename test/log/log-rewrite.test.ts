@@ -72,6 +72,25 @@ describe('a copy of what an old segment held', () => {
     expect(picture(await reopened(files))[1]?.hardState).toBe(`${vote} 2 0`)
   })
 
+  it('does not undo a vote that was queued before the copy and not on disk yet', async () => {
+    for (let steps = 0; steps < 12; steps++) {
+      const { files, log, filler, oldest } = await begin()
+      const replica = createReplica(log, 1)
+      replica.append([], hardState(4, 1))
+      await flushed(log)
+      for (let step = 0; step < steps; step++) await pushStep(log, filler)
+      files.hold()
+      const pushed = pushStep(log, filler)
+      await turn()
+      replica.append([], hardState(5, 2))
+      files.release()
+      await pushed
+      await flushed(log)
+      await pushOut(files, log, filler, oldest)
+      expect(picture(await reopened(files))[1]?.hardState).toBe('5 2 0')
+    }
+  })
+
   it('keeps the suffix behind a reset that matched, although the entry that matched is gone', async () => {
     const { files, log, filler, oldest } = await begin()
     const replica = createReplica(log, 1)

@@ -123,6 +123,7 @@ describe('a replica log', () => {
     matching.reset(asIndex(3), asTerm(2))
     other.reset(asIndex(3), asTerm(3))
     beyond.reset(asIndex(50), asTerm(3))
+    expect([matching.lastIndex, other.lastIndex, beyond.lastIndex]).toEqual([5, 3, 50])
     other.append(entries(4, 4, 3), undefined)
     expect([matching.lastIndex, other.lastIndex, beyond.lastIndex]).toEqual([5, 4, 50])
     await flushed(log)

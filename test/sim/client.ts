@@ -56,7 +56,9 @@ export class SimClient {
   async #loop(): Promise<void> {
     while (!this.#isStopped) {
       await this.#pause(this.#world.options.thinkMs * 2 * this.#prng.next())
-      const operation = drawOperation(this.#prng, this.#name, ++this.#number, this.#clock, this.#token)
+      // It asks for instants that may not be over: what is stamped below them may still be on its way.
+      const now = Math.max(this.#clock, timestampFromUnixMs(Math.floor(this.#world.unixMs)))
+      const operation = drawOperation(this.#prng, this.#name, ++this.#number, now, this.#token)
       if (operation.kind === 'write') await this.#write(operation)
       else if (operation.kind === 'scan') await this.#scan(operation)
       else await this.#read(operation)

@@ -26,11 +26,15 @@ export interface CrashPoints {
 const storyMsMax = 60_000
 const downMs = 20
 
-/** `stride`: every so many events. */
-export async function crashAtEach(story: Story, kind: 'kill' | 'power', stride: number): Promise<CrashPoints> {
+/** After `first` events of the victim's, and then every `stride`. */
+export async function crashAtEach(
+  story: Story,
+  kind: 'kill' | 'power',
+  { first = 0, stride = 1 } = {},
+): Promise<CrashPoints> {
   const failures: string[] = []
   let crashes = 0
-  for (let at = 0; ; at += stride) {
+  for (let at = first; ; at += stride) {
     const scenario = await story.begin()
     const { world } = scenario
     const victim = story.victim(scenario)

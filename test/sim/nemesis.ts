@@ -13,6 +13,8 @@ import type { World } from './world.ts'
 
 /** An error on write or fsync must have ended the process by then (virtual). */
 const endAfterErrorMs = 1_000
+/** How long a starved process runs between two stalls. */
+const stutterRunMs = 5
 
 export class Nemesis {
   /** Faults that had an effect. */
@@ -146,6 +148,13 @@ export class Nemesis {
         return this.#pause(node, forMs)
       case 'pause-leader':
         return this.#pause(this.#world.leader(), forMs)
+      case 'stutter-leader': {
+        const leader = this.#world.leader()
+        const did = this.#stutter(leader, options.heartbeatMs * (1 + (dice[1] % 4)), forMs)
+        // Alone with its clients it still takes itself for the leader, for longer than others wait.
+        if (leader !== undefined && did !== undefined && dice[2] % 2 === 0) cut(between([leader.name], names))
+        return did
+      }
       case 'slow-disk':
         node.slowness = 5 + (dice[1] % 50)
         this.#later(forMs, () => {
@@ -238,6 +247,20 @@ export class Nemesis {
       if (node.clock === clock) node.resume()
     })
     return node.name
+  }
+
+  /** A starved process: it runs for moments, each of which sees what has arrived, and one tick. */
+  #stutter(node: SimNode | undefined, stallMs: number, forMs: number): string | undefined {
+    if (node?.clock === undefined || node.isPaused) return undefined
+    const { clock, name } = node
+    const endsMs = this.#world.nowMs + forMs
+    const stall = (): void => {
+      if (node.clock !== clock || this.#isOver || this.#world.nowMs >= endsMs) return
+      if (!node.isPaused) this.#pause(node, stallMs)
+      this.#world.scheduler.after(stallMs + stutterRunMs, stall)
+    }
+    stall()
+    return `${name} every ${stallMs} ms`
   }
 
   /** The next operation fails: nothing may be acknowledged after it, and the process ends by itself. */

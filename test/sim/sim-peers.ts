@@ -5,6 +5,7 @@ import { KvError, isKvError } from '../../src/base/errors.ts'
 import type { NodeId } from '../../src/base/ids.ts'
 import type { PeerHandlers } from '../../src/node-ports.ts'
 import type { quorate } from '../../src/proto/quorate.js'
+import { errorToProto } from '../../src/transport/forward-server.ts'
 import { createHello, judgeHello } from '../../src/transport/hello.ts'
 import type { PeerCalls } from '../../src/transport/peer-calls.ts'
 import type { PeerContext } from '../../src/transport/peer-context.ts'
@@ -33,6 +34,8 @@ type Silence = 'unknown-outcome' | 'unavailable'
 
 export class SimPeers implements PeerCalls {
   readonly #options: SimPeersOptions
+  /** Ends a call that waits for its answer. */
+  readonly #pending = new Set<() => void>()
   #isClosed = false
 
   constructor(options: SimPeersOptions) {
@@ -40,7 +43,17 @@ export class SimPeers implements PeerCalls {
   }
 
   forward(to: NodeId, request: quorate.v1.IBatchRequest, deadlineMs: number): Promise<quorate.v1.IBatchResponse> {
-    return this.#callMember(to, deadlineMs, 'unknown-outcome', handlers => handlers.forward(request))
+    const { clock, context } = this.#options
+    const onSilence = (request.writes?.length ?? 0) > 0 ? 'unknown-outcome' : 'unavailable'
+    const timeoutMs = Math.max(1, Math.floor(deadlineMs - clock.monotonicMs()))
+    const timed = { ...request, header: { ...request.header, timeoutMs } }
+    return this.#callMember(to, deadlineMs, onSilence, async handlers => {
+      try {
+        return await handlers.forward(timed)
+      } catch (error) {
+        return { error: errorToProto(error, context) }
+      }
+    })
   }
 
   peerStatus(to: NodeId, deadlineMs: number): Promise<quorate.v1.IPeerStatusResponse> {
@@ -63,6 +76,7 @@ export class SimPeers implements PeerCalls {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    for (const end of [...this.#pending]) end()
   }
 
   #callMember<T>(
@@ -91,13 +105,23 @@ export class SimPeers implements PeerCalls {
     if (this.#isClosed || leftMs <= 0)
       return Promise.reject(new KvError('unavailable', `no time was left to ask ${to}`))
     return new Promise<T>((resolve, reject) => {
-      const timer = clock.setTimer(leftMs, () => reject(new KvError(onSilence, `no answer from ${to} in time`)))
+      const fail = (why: string): void => {
+        over()
+        reject(new KvError(onSilence, why))
+      }
+      const end = (): void => fail(`the link to ${to} was closed`)
+      const timer = clock.setTimer(leftMs, () => fail(`no answer from ${to} in time`))
+      const over = (): void => {
+        timer.cancel()
+        this.#pending.delete(end)
+      }
+      this.#pending.add(end)
       /** On this process's clock: a dead one hears nothing, a paused one later. */
       const back = (settle: () => void): void => {
         const ms = travelMs(to, own)
         if (ms !== undefined)
           clock.arriveAfter(ms, () => {
-            timer.cancel()
+            over()
             settle()
           })
       }
@@ -111,7 +135,9 @@ export class SimPeers implements PeerCalls {
       target.clock.arriveAfter(ms, () => {
         const verdict = judgeHello(hello, target.context.identity(), target.context.knownStore, purpose)
         if (verdict.kind === 'refused') {
-          back(() => reject(new KvError(verdict.code, verdict.refusal)))
+          // Who refuses a stream of forwards was told nothing of what they ask.
+          const code = purpose === 'join' ? verdict.code : 'unavailable'
+          back(() => reject(new KvError(code, verdict.refusal)))
           return
         }
         handle(target.handlers).then(

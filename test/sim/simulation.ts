@@ -153,7 +153,7 @@ async function converge(world: World): Promise<void> {
 /** A clock that was ahead is waited for: nothing can be done before it was passed. */
 const clockSettleMs = 20_000
 
-export async function settle(world: World): Promise<void> {
+async function settle(world: World): Promise<void> {
   await world.run(world.nowMs + 12_000)
   await world.until('all nodes have applied the same', 10_000, () => {
     const replicas = world.nodes.map(node => node.core?.store.replica(rangeOne))
