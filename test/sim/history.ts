@@ -1,5 +1,6 @@
-// What clients saw, judged on arrival. The log is the witness: each answer must be what the log says at some index between
-// the newest one that anybody had seen when the operation began and the newest one there is. That is linearizability, with the
+// What clients saw, judged on arrival. The log is the witness: each answer must be what the log says at some instant between
+// the newest one that anybody had seen when the operation began and the newest one there is (an entry holds many operations,
+// each with an instant of its own, and a read may come between two of them). That is linearizability, with the
 // order already known; exactly-once and the read kinds of DESIGN.md 9 are judged beside it.
 
 import { strict as assert } from 'node:assert'
@@ -40,7 +41,7 @@ interface Refused {
 
 export class History {
   readonly counts = { writes: 0, reads: 0, unknown: 0, refused: 0 }
-  /** The largest index that a finished operation has seen. */
+  /** The largest instant that a finished operation has seen. */
   #seen: number
   readonly #checker: RangeChecker
   readonly #refused: Refused[] = []
@@ -49,7 +50,7 @@ export class History {
 
   constructor(checker: RangeChecker) {
     this.#checker = checker
-    this.#seen = checker.committed
+    this.#seen = checker.model.lastStamp
   }
 
   /** What an operation that begins now must see. */
@@ -78,8 +79,8 @@ export class History {
     assert.equal(outcomes.length, operation.writes.length, 'one outcome a write')
     if (operation.isSessionless) {
       for (const value of valuesOf(operation.writes)) this.#once.push(value)
-      const at = Math.max(0, ...operation.writes.flatMap(write => (write.put ? [this.#indexOf(write)] : [])))
-      if (at > 0) this.#sawIndex(at, invoked)
+      const at = Math.max(0, ...operation.writes.flatMap(write => (write.put ? [this.#stampOf(write)] : [])))
+      if (at > 0) this.#sawWrite(at, invoked)
       return
     }
     outcomes.forEach((outcome, at) => {
@@ -103,7 +104,7 @@ export class History {
         },
         `the outcome of number ${first + at} at ${ran.index} is what the log says`,
       )
-      this.#sawIndex(ran.index, invoked)
+      this.#sawWrite(ran.stamp, invoked)
     })
   }
 
@@ -138,29 +139,18 @@ export class History {
       this.#checker.promised(at, closed >= at ? applied : Infinity)
       return
     }
-    const from =
-      options.kind === ReadKind.READ_KIND_LINEARIZABLE
-        ? invoked
-        : options.kind === ReadKind.READ_KIND_SESSION
-          ? this.#indexAtStamp(at)
-          : this.#checker.start
-    // All keys of one read are of one index.
-    const matches = (candidate: number): boolean =>
-      keys.every((key, n) => isItem(items[n], model.atIndex(name(0, key), candidate)))
-    const { committed } = this.#checker
-    let index: number | undefined
-    if (options.kind === ReadKind.READ_KIND_LINEARIZABLE) {
-      // The earliest one that fits claims the least.
-      for (let candidate = from; candidate <= committed && index === undefined; candidate++)
-        if (matches(candidate)) index = candidate
-    } else
-      for (let candidate = committed; candidate >= from && index === undefined; candidate--)
-        if (matches(candidate)) index = candidate
+    const isLinearizable = options.kind === ReadKind.READ_KIND_LINEARIZABLE
+    const from = isLinearizable ? invoked : options.kind === ReadKind.READ_KIND_SESSION ? at : 0
+    // All keys of one read are of one instant. The earliest that fits claims the least.
+    const names = keys.map(key => name(0, key))
+    const changes = names.flatMap(key => model.versions(key).flatMap(({ stamp }) => (stamp > from ? [stamp] : [])))
+    const instants = [from, ...changes.sort((a, b) => a - b)]
+    const instant = instants.find(stamp => names.every((key, n) => isItem(items[n], model.at(key, stamp))))
     assert.ok(
-      index !== undefined,
-      `a ${ReadKind[options.kind ?? 0]} read of ${keys.map(text)} begun at ${from} saw ${items.map(describe)}; the log ${keys.map(key => describe(model.atIndex(name(0, key), from)))} there and ${keys.map(key => describe(model.atIndex(name(0, key), committed)))} at ${committed}`,
+      instant !== undefined,
+      `a ${ReadKind[options.kind ?? 0]} read of ${keys.map(text)} begun at ${from} saw ${items.map(describe)}; the log says ${names.map(key => describe(model.at(key, from)))} there and ${names.map(key => describe(model.at(key, model.lastStamp)))} in the end`,
     )
-    if (options.kind === ReadKind.READ_KIND_LINEARIZABLE) this.#seen = Math.max(this.#seen, index)
+    if (isLinearizable) this.#seen = Math.max(this.#seen, instant)
   }
 
   /** All pages are of one instant, which is past everything that was seen when the scan began. */
@@ -172,7 +162,7 @@ export class History {
   ): void {
     this.counts.reads++
     const { model } = this.#checker
-    assert.ok(at >= model.stampAt(invoked), `a scan at ${at} begun at ${invoked} misses what was seen before it`)
+    assert.ok(at >= invoked, `a scan at ${at} begun at ${invoked} misses what was seen before it`)
     const [from, to] = [name(0, start), name(0, end)]
     const expected = [...model.keys()].filter(key => key >= from && key < to && model.at(key, at) !== undefined).sort()
     if (reverse) expected.reverse()
@@ -184,7 +174,7 @@ export class History {
     for (const item of items)
       this.#checkItem(item.key as Uint8Array, item, model.at(name(0, item.key), at), `scanned at ${at}`)
     this.#checker.promised(at, Infinity)
-    this.#seen = Math.max(this.#seen, this.#indexAtStamp(at + 1) - 1)
+    this.#seen = Math.max(this.#seen, Math.min(at, model.lastStamp))
   }
 
   /** At the end, when nothing is on its way any more. */
@@ -202,30 +192,18 @@ export class History {
     for (const value of this.#once) assert.ok(model.putCount(value) <= 1, `a write runs once: ${value}`)
   }
 
-  #sawIndex(index: number, invoked: number): void {
-    assert.ok(index > invoked, `a write comes after what was seen when it began: ${index}, ${invoked}`)
-    this.#seen = Math.max(this.#seen, index)
+  #sawWrite(stamp: number, invoked: number): void {
+    assert.ok(stamp > invoked, `a write comes after what was seen when it began: ${stamp}, ${invoked}`)
+    this.#seen = Math.max(this.#seen, stamp)
   }
 
-  #indexOf(write: quorate.v1.IWrite): number {
+  #stampOf(write: quorate.v1.IWrite): number {
     const { key, value } = write.put as quorate.v1.IPutOp
     const found = this.#checker.model
       .versions(name(0, key))
       .find(version => version.value !== undefined && Buffer.compare(version.value, value as Uint8Array) === 0)
     assert.ok(found !== undefined, `an acknowledged write is in the log: ${text(value)}`)
-    return found.index
-  }
-
-  #indexAtStamp(stamp: number): number {
-    const { model, committed } = this.#checker
-    let low = this.#checker.start
-    let high = committed
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (model.stampAt(middle) >= stamp) high = middle
-      else low = middle + 1
-    }
-    return low
+    return found.stamp
   }
 
   #checkItem(
