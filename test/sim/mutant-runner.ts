@@ -32,7 +32,7 @@ const trials: Trial[] = []
 const waiting = [...chosen]
 async function work(): Promise<void> {
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-    const trial = await tryMutant(next, () => Array.from({ length: seedsMax }, (_, at) => from + at))
+    const trial = await tryMutant(next, { seedsOf: () => Array.from({ length: seedsMax }, (_, at) => from + at) })
     trials.push(trial)
     console.log(describe(trial))
   }

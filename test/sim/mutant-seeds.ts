@@ -16,6 +16,10 @@ export interface SeedsReport {
   readonly runs: number
 }
 
+function textOf(failure: unknown): string {
+  return failure instanceof Error ? failure.message : String(failure)
+}
+
 const { seeds, ...options } = JSON.parse(must(process.argv[2], 'a task is given as JSON')) as SeedsTask
 let failed: SeedsReport['failed']
 let runs = 0
@@ -23,7 +27,7 @@ for (const seed of seeds) {
   runs++
   const { failure } = await runSeed({ seed, ...options })
   if (failure === undefined) continue
-  failed = { seed, message: failure instanceof Error ? failure.message : String(failure) }
+  failed = { seed, message: textOf(failure) }
   break
 }
 console.log(JSON.stringify({ failed, runs } satisfies SeedsReport))

@@ -18,6 +18,13 @@ export interface Trial {
   readonly message: string
 }
 
+export interface TrialOptions {
+  /** Those to try, in their order, where a simulation judges. */
+  readonly seedsOf: (caughtBy: CaughtBySim) => readonly number[]
+  /** Whether somebody else sees to it that the original passes this seed. */
+  readonly isClean?: (caughtBy: CaughtBySim, seed: number) => boolean
+}
+
 /** More than any healthy run takes, on a machine that is busy with others. */
 const processMs = 240_000
 
@@ -54,7 +61,8 @@ async function runSeeds(cwd: string, task: SeedsTask): Promise<SeedsReport> {
   return { failed: { seed: task.seeds[0] ?? 0, message }, runs: 1 }
 }
 
-async function trySim(mutant: Mutant, caughtBy: CaughtBySim, seeds: readonly number[]): Promise<Trial> {
+async function trySim(mutant: Mutant, caughtBy: CaughtBySim, { seedsOf, isClean }: TrialOptions): Promise<Trial> {
+  const seeds = seedsOf(caughtBy)
   await using copy = await copySources(mutant.name, mutant.edits)
   const { seed: _, kind: __, ...options } = caughtBy
   for (let from = 0; ; ) {
@@ -63,7 +71,10 @@ async function trySim(mutant: Mutant, caughtBy: CaughtBySim, seeds: readonly num
     const { failed } = report
     if (failed === undefined) return { mutant, isCaught: false, seedsRun, message: 'no seed noticed it' }
     // What the original fails by as well says nothing of the mutant.
-    const original = await runSeeds(root, { ...options, seeds: [failed.seed] })
+    const original =
+      isClean?.(caughtBy, failed.seed) === true
+        ? { failed: undefined }
+        : await runSeeds(root, { ...options, seeds: [failed.seed] })
     if (original.failed === undefined)
       return { mutant, isCaught: true, seedsRun, message: `seed ${failed.seed}: ${failed.message}` }
     from = seedsRun
@@ -96,10 +107,9 @@ async function tryUnit(mutant: Mutant, { test, name }: CaughtByUnit): Promise<Tr
   return { mutant, isCaught: failed.length > 0, seedsRun: 0, message: failed[0] ?? 'all tests pass' }
 }
 
-/** `seeds`: those to try, in their order, where a simulation judges. */
-export function tryMutant(mutant: Mutant, seeds: (caughtBy: CaughtBySim) => readonly number[]): Promise<Trial> {
+export function tryMutant(mutant: Mutant, options: TrialOptions): Promise<Trial> {
   const { caughtBy } = mutant
-  return caughtBy.kind === 'sim' ? trySim(mutant, caughtBy, seeds(caughtBy)) : tryUnit(mutant, caughtBy)
+  return caughtBy.kind === 'sim' ? trySim(mutant, caughtBy, options) : tryUnit(mutant, caughtBy)
 }
 
 function lastLines(output: string): string {

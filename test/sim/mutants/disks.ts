@@ -1,5 +1,6 @@
 // Known bugs of the log and its recovery (rows 31 to 37, 53 to 56, 68 to 71), as edits of the log, the engine and the store.
 
+import { crashes, manyClients, shortLogs, slowDisks } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const chain = 'src/log/segment-chain.ts'
@@ -17,7 +18,8 @@ export const diskMutants: readonly Mutant[] = [
       {
         file: 'src/range/store.ts',
         find: '            return replica.state.takeDirty(this.versions)\n',
-        replace: '            void this.#options.engine.write(replica.state.takeDirty(this.versions))\n            return []\n',
+        replace:
+          '            void this.#options.engine.write(replica.state.takeDirty(this.versions))\n            return []\n',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
@@ -47,7 +49,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'replica === this.#state.id ? this.#state.log.lastIndex : (this.#progress',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: crashes, overrides: slowDisks },
   },
   {
     name: 'write-error-ignored',
@@ -93,7 +95,13 @@ export const diskMutants: readonly Mutant[] = [
     name: 'segment-not-synced-before-its-name',
     rows: [34],
     does: 'A segment gets its name before its header is on disk.',
-    edits: [{ file: nodeFiles, find: '      await handle.sync()\n    } finally {\n      await handle.close()\n    }\n    await rename', replace: '    } finally {\n      await handle.close()\n    }\n    await rename' }],
+    edits: [
+      {
+        file: nodeFiles,
+        find: '      await handle.sync()\n    } finally {\n      await handle.close()\n    }\n    await rename',
+        replace: '    } finally {\n      await handle.close()\n    }\n    await rename',
+      },
+    ],
     caughtBy: { kind: 'unit', test: 'test/log/log-files-order.test.ts' },
   },
   {
@@ -127,7 +135,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'later: limit < 0 ? findFlush(buffer, at, seed, limit) : undefined }',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['rot-log'], overrides: manyClients },
   },
   {
     name: 'damage-cut-as-torn-tail-in-a-matrix',
@@ -140,7 +148,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'later: limit < 0 ? findFlush(buffer, at, seed, limit) : undefined }',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts', name: 'is noticed, or did not matter' },
   },
   {
     name: 'recorded-flush-forgotten',
@@ -153,7 +161,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: '    if (recordedFlush > number + 1e9) return tail.clean',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts', name: 'is noticed in the seal, too' },
   },
   {
     name: 'never-sealed',
@@ -173,18 +181,13 @@ export const diskMutants: readonly Mutant[] = [
     rows: [54],
     does: 'Entries that were copied forward replay as an overwrite, and what came after them goes.',
     edits: [
-      { file: 'src/log/log-replay.ts', find: '  if (!record.rewrite) {', replace: '  if (record.entries.length > 0) {' },
+      {
+        file: 'src/log/log-replay.ts',
+        find: '  if (!record.rewrite) {',
+        replace: '  if (record.entries.length > 0) {',
+      },
     ],
-    caughtBy: { kind: 'unit', test: 'test/log/log-rewrite.test.ts' },
-  },
-  {
-    name: 'copy-overwrites-in-the-simulator',
-    rows: [54],
-    does: 'The same, whole nodes.',
-    edits: [
-      { file: 'src/log/log-replay.ts', find: '  if (!record.rewrite) {', replace: '  if (record.entries.length > 0) {' },
-    ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 2 },
   },
   {
     name: 'copy-undoes-a-vote',
@@ -194,15 +197,16 @@ export const diskMutants: readonly Mutant[] = [
       {
         file: replicaLog,
         find: '    if (content.hardState !== undefined) {\n',
-        replace: '    if (content.hardState !== undefined) {\n      Object.assign(this, { stale: content.hardState })\n',
+        replace:
+          '    if (content.hardState !== undefined) {\n      Object.assign(this, { stale: content.hardState })\n',
       },
       {
         file: replicaLog,
-        find: "{ hardState: this.#hardState, rewrite: true }",
+        find: '{ hardState: this.#hardState, rewrite: true }',
         replace: '{ hardState: (this as { stale?: HardState }).stale ?? this.#hardState, rewrite: true }',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/log/log-rewrite.test.ts' },
+    caughtBy: { kind: 'unit', test: 'test/log/log-rewrite.test.ts', name: 'not on disk yet' },
   },
   {
     name: 'lost-batch-unnoticed',
@@ -228,7 +232,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 6, kinds: ['rot-engine', 'kill'], overrides: manyClients },
   },
   {
     name: 'applies-before-own-disk',
@@ -259,7 +263,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'const nextFlush = last.flush.header.number + 1',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts', name: 'uses no flush number twice' },
   },
   {
     name: 'old-segment-unread',
@@ -277,21 +281,25 @@ export const diskMutants: readonly Mutant[] = [
         replace: '      if (first !== undefined && expected !== undefined && first.header.number < expected) {',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts' },
+    caughtBy: { kind: 'unit', test: 'test/log/log-damage.test.ts', name: 'has its newest vote read from the oldest' },
   },
   {
     name: 'truncates-past-the-engine',
     rows: [71],
     does: 'The log is truncated up to what is applied, whether the engine has it or not.',
     edits: [
-      { file: 'src/range/store.ts', find: '#truncate(replica, flushed)\n', replace: '#truncate(replica, replica.state.appliedIndex)\n' },
+      {
+        file: 'src/range/store.ts',
+        find: 'const target = replica.retention.flushed(flushed, replica.appendedBytes)\n',
+        replace: 'const target = flushed >= 0 ? replica.state.appliedIndex : undefined\n',
+      },
       {
         file: replicaLog,
         find: 'Math.min(this.#truncationWanted, this.#settledApplied, this.lastIndex)',
         replace: 'Math.min(this.#truncationWanted, this.lastIndex)',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 10, kinds: crashes, overrides: { ...shortLogs, ...slowDisks } },
   },
   {
     name: 'truncates-to-the-last-flush',

@@ -1,5 +1,6 @@
 // Known bugs of elections and votes (rows 1 to 9), as edits of the core.
 
+import { crashes, slowDisks } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const election = 'src/raft/election.ts'
@@ -17,12 +18,12 @@ export const electionMutants: readonly Mutant[] = [
         replace: "state.outbox.send({\n    kind: 'request-vote-response'",
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: crashes, overrides: slowDisks },
   },
   {
     name: 'campaign-before-disk',
     rows: [1],
-    does: "A candidate asks for votes before its own is on disk, and may vote for another after a crash.",
+    does: 'A candidate asks for votes before its own is on disk, and may vote for another after a crash.',
     edits: [
       {
         file: election,
@@ -30,7 +31,7 @@ export const electionMutants: readonly Mutant[] = [
         replace: "state.outbox.send({\n      kind: 'request-vote',",
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: crashes, overrides: slowDisks },
   },
   {
     name: 'own-vote-not-saved',
@@ -40,7 +41,8 @@ export const electionMutants: readonly Mutant[] = [
       {
         file: raft,
         find: 'this.#hardStateHanded = { term, vote, commit: log.commit }',
-        replace: 'this.#hardStateHanded = { term, vote: vote === this.#state.id ? noReplica : vote, commit: log.commit }',
+        replace:
+          'this.#hardStateHanded = { term, vote: vote === this.#state.id ? noReplica : vote, commit: log.commit }',
       },
       {
         file: raft,
@@ -51,7 +53,8 @@ export const electionMutants: readonly Mutant[] = [
       {
         file: raft,
         find: 'this.#hardStateHanded.term !== term || this.#hardStateHanded.vote !== vote',
-        replace: 'this.#hardStateHanded.term !== term || (vote !== this.#state.id && this.#hardStateHanded.vote !== vote)',
+        replace:
+          'this.#hardStateHanded.term !== term || (vote !== this.#state.id && this.#hardStateHanded.vote !== vote)',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
@@ -106,7 +109,7 @@ export const electionMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 2, kinds: crashes, overrides: slowDisks },
   },
   {
     name: 'commits-older-terms-in-figure-8',

@@ -1,5 +1,6 @@
 // Known bugs of applying, reads, sessions and clocks (rows 38 to 52, 60, 64, 67), as edits of whatever they are in.
 
+import { manyClients, staleLeaders } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const leadership = 'src/raft/leadership.ts'
@@ -15,7 +16,8 @@ export const readMutants: readonly Mutant[] = [
       {
         file: 'src/command/apply.ts',
         find: 'const stamp = asTimestamp(first + at)\n',
-        replace: 'const stamp = asTimestamp(first + at + (context.state.replicaId > 2 && batch.writes.length > 1 ? 1 : 0))\n',
+        replace:
+          'const stamp = asTimestamp(first + at + (context.state.replicaId > 2 && batch.writes.length > 1 ? 1 : 0))\n',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
@@ -28,7 +30,7 @@ export const readMutants: readonly Mutant[] = [
       { file: leadership, find: "    if (!this.#hasCommittedInTerm) return { kind: 'not-ready' }\n", replace: '' },
       { file: leadership, find: '    if (!this.#hasCommittedInTerm) return false\n', replace: '' },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'read-index-not-before-first-commit' },
   },
   {
     name: 'read-without-quorum',
@@ -41,7 +43,7 @@ export const readMutants: readonly Mutant[] = [
         replace: 'if (isSoleVoter(state.configuration, state.id) || read.index >= 0) this.#answer(read, true)',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 2, kinds: staleLeaders, overrides: manyClients },
   },
   {
     name: 'read-retry-shares-its-context',
@@ -80,7 +82,7 @@ export const readMutants: readonly Mutant[] = [
         replace: '      ;(this.#round?.waiters ?? this.#arrived).push({ deadlineMs, resolve })\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 4, kinds: ['slow-link', 'transfer'], overrides: manyClients },
   },
   {
     name: 'lease-outlives-a-pause',
@@ -89,12 +91,12 @@ export const readMutants: readonly Mutant[] = [
     edits: [
       {
         file: leadership,
-        find: '    return { kind: \'accepted\', context: this.#reads.add(this.#state.id, 0) }\n',
+        find: "    return { kind: 'accepted', context: this.#reads.add(this.#state.id, 0) }\n",
         replace:
           "    const isActive = (peer: ReplicaId) => peer === this.#state.id || (this.#progress.get(peer)?.recentActive ?? false)\n    const state = this.#state\n    if (voteResult(state.configuration, isActive) !== 'won')\n      return { kind: 'accepted', context: this.#reads.add(state.id, 0) }\n    const context = ++state.lastReadContext\n    state.outbox.answerRead({ context, index: state.log.commit, confirmed: true })\n    return { kind: 'accepted', context }\n",
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 2, kinds: staleLeaders, overrides: manyClients },
   },
   {
     name: 'retry-applied-twice',
@@ -120,7 +122,7 @@ export const readMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'unit', test: 'test/command/sessions.test.ts' },
   },
   {
     name: 'sessions-not-in-snapshots',
@@ -139,10 +141,8 @@ export const readMutants: readonly Mutant[] = [
     name: 'collected-before-the-threshold-is-kept',
     rows: [45],
     does: 'History is collected before the threshold that refuses its readers is on disk.',
-    edits: [
-      { file: 'src/range/history-collector.ts', find: '      await store.flush()\n', replace: '' },
-    ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    edits: [{ file: 'src/range/history-collector.ts', find: '      await store.flush()\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/range/history-collector.test.ts' },
   },
   {
     name: 'collected-too-far',
@@ -152,10 +152,10 @@ export const readMutants: readonly Mutant[] = [
       {
         file: 'src/mvcc/run-index.ts',
         find: 'if (bounds.lastStamp >= threshold || dropped.length >= limit)',
-        replace: 'if (bounds.lastStamp >= threshold + 4_096_000 || dropped.length >= limit)',
+        replace: 'if (bounds.lastStamp >= threshold + 1e9 || dropped.length >= limit)',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['transfer'], overrides: manyClients },
   },
   {
     name: 'closed-too-far',
@@ -182,7 +182,7 @@ export const readMutants: readonly Mutant[] = [
           '      const refusal = await linearizable(replica, deadlineMs)\n      if (refusal !== undefined || barrier.length < 0) return refusal\n      const closed = true\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 7, kinds: ['slow-link', 'transfer'], overrides: manyClients },
   },
   {
     name: 'stamps-below-the-log',
@@ -200,20 +200,25 @@ export const readMutants: readonly Mutant[] = [
         replace: '    void mergeStamps\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'unit', test: 'test/sim/inherited-stamps.test.ts' },
   },
   {
     name: 'wiped-node-votes',
     rows: [52],
-    does: 'A wiped node is spoken to under its old id, and answers with an empty memory.',
+    does: 'A wiped node comes back under its old id, and votes from an empty memory.',
     edits: [
       {
         file: 'src/range/store.ts',
         find: 'if (target === undefined || this.#options.storeOf(target.node) !== target.storeId) return\n',
         replace: 'if (target === undefined) return\n',
       },
+      {
+        file: 'src/range/membership.ts',
+        find: 'item.node === node && item.storeId !== storeId)',
+        replace: "item.node === node && item.storeId === '')",
+      },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['wipe', 'transfer', 'isolate'] },
   },
   {
     name: 'collection-shows',
@@ -239,7 +244,7 @@ export const readMutants: readonly Mutant[] = [
         replace: 'const expired = pairs.filter(pair => decodeStored(pair.key, pair.value).timestamp < threshold + 1e9)',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['transfer'], overrides: manyClients },
   },
   {
     name: 'far-future-clock-merged',
@@ -252,7 +257,7 @@ export const readMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/transport/memory-transport.test.ts' },
+    caughtBy: { kind: 'unit', test: 'test/time/hybrid-clock.test.ts' },
   },
   {
     name: 'large-entry-blocks',
@@ -260,9 +265,28 @@ export const readMutants: readonly Mutant[] = [
     does: 'An entry larger than an append may be is never sent.',
     edits: [
       {
-        file: 'src/raft/raft-log.ts',
-        find: 'if (bytes > bytesMax && end > start) break',
+        file: 'src/log/replica-log.ts',
+        find: 'if (bytes > bytesMax && entries.length > 0) break',
         replace: 'if (bytes > bytesMax) break',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/segment-log.test.ts', name: 'hands out at least one entry' },
+  },
+  {
+    name: 'large-entry-never-fits-the-window',
+    rows: [67],
+    does: 'An entry larger than the in-flight window waits for room that never comes.',
+    edits: [
+      {
+        file: 'src/raft/replication.ts',
+        find: 'while (progress.next <= log.lastIndex && !progress.inflights.isFull) {',
+        replace:
+          'while (\n    progress.next <= log.lastIndex &&\n    !progress.inflights.isFull &&\n    dataBytes(log.entries(progress.next, options.appendBytesMax)) <= options.inflightBytesMax\n  ) {',
+      },
+      {
+        file: 'src/raft/replication.ts',
+        find: '  const { log } = state\n  let hasSent = false',
+        replace: '  const { log, options } = state\n  let hasSent = false',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'an entry larger than an append' },

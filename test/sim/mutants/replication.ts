@@ -26,17 +26,21 @@ export const replicationMutants: readonly Mutant[] = [
     caughtBy: { kind: 'sim', seed: 1 },
   },
   {
-    name: 'read-error-skips-entries',
+    name: 'read-error-sends-nothing',
     rows: [11],
-    does: 'A leader that cannot read an entry sends the ones after it in its place.',
+    does: 'A leader that cannot read an entry sends an append without it, as if there were none.',
     edits: [
       {
         file: 'src/raft/replication.ts',
         find: 'const entries = withEntries ? log.entries(progress.next, options.appendBytesMax) : noEntries\n',
         replace:
-          'let entries = noEntries\n  try {\n    if (withEntries) entries = log.entries(progress.next, options.appendBytesMax)\n  } catch {\n    entries = log.entries(asIndex(progress.next + 1), options.appendBytesMax)\n  }\n',
+          'let entries = noEntries\n  try {\n    if (withEntries) entries = log.entries(progress.next, options.appendBytesMax)\n  } catch {\n    entries = noEntries\n  }\n',
       },
-      { file: 'src/raft/replication.ts', find: "entries.length === 0 || entries[0]?.index === progress.next", replace: 'true' },
+      {
+        file: 'src/raft/replication.ts',
+        find: 'entries.length === 0 || entries[0]?.index === progress.next',
+        replace: 'true',
+      },
     ],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'read-error' },
   },
@@ -50,18 +54,19 @@ export const replicationMutants: readonly Mutant[] = [
   {
     name: 'step-down-truncates',
     rows: [12],
-    does: 'A leader that steps down drops what it does not know to be committed, though it acknowledged it as a follower.',
+    does: 'Whoever campaigns first drops what it does not know to be committed, acknowledged or not.',
     edits: [
       {
         file: raftLog,
         find: '  #truncateFrom(index: Index): void {\n',
-        replace: '  dropFrom(index: Index): void {\n    this.#truncateFrom(index)\n  }\n\n  #truncateFrom(index: Index): void {\n',
+        replace:
+          '  dropFrom(index: Index): void {\n    this.#truncateFrom(index)\n  }\n\n  #truncateFrom(index: Index): void {\n',
       },
       {
         file: 'src/raft/raft.ts',
-        find: '    leadership?.stepDown()\n',
+        find: "    state.role = 'pre-candidate'\n",
         replace:
-          '    leadership?.stepDown()\n    if (leadership !== undefined) this.#log.dropFrom(asIndex(this.#log.commit + 1))\n',
+          "    state.role = 'pre-candidate'\n    const { commit, lastIndex } = this.#log\n    if (commit < lastIndex) this.#log.dropFrom(asIndex(commit + 1))\n",
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
@@ -77,7 +82,7 @@ export const replicationMutants: readonly Mutant[] = [
         replace: 'this.#nextTo(asIndex(Math.min(rejected, hint + 1)))',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'unit', test: 'test/raft/progress.test.ts' },
   },
   {
     name: 'heartbeat-commits-too-much',
@@ -103,7 +108,7 @@ export const replicationMutants: readonly Mutant[] = [
         replace: 'log.commitTo(asIndex(Math.min(message.commit, log.lastIndex)))',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'commit never passes the last entry' },
   },
   {
     name: 'append-aba',
@@ -176,10 +181,16 @@ export const replicationMutants: readonly Mutant[] = [
     does: 'Leaving a joint configuration is proposed once: whoever leads after a step-down stays in it.',
     edits: [
       { file: leadership, find: '    this.maybeLeaveJoint()\n    for (const', replace: '    for (const' },
+      { file: 'src/raft/raft.ts', find: '    this.#leadership?.maybeLeaveJoint()\n', replace: '' },
       {
         file: leadership,
-        find: '    if (!configuration.autoLeave || !isJoint(configuration)) return\n',
-        replace: '    if (!configuration.autoLeave || !isJoint(configuration) || log.applied > this.#firstIndex) return\n',
+        find: '    this.#followConfiguration()\n    if (this.#transferTarget',
+        replace: '    this.#followConfiguration()\n    this.maybeLeaveJoint()\n    if (this.#transferTarget',
+      },
+      {
+        file: leadership,
+        find: 'if (log.hasUnappliedConfiguration || !this.#hasCommittedInTerm || this.#transferTarget',
+        replace: 'if (!this.#hasCommittedInTerm || log.lastIndex === 0 || this.#transferTarget',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'joint' },
@@ -234,6 +245,6 @@ export const replicationMutants: readonly Mutant[] = [
         replace: '      void options\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'script transfer' },
   },
 ]

@@ -1,5 +1,6 @@
 // Known bugs of snapshots (rows 24 to 30, 72 to 74), as edits of the core, the store and the engine's keys.
 
+import { leftBehind, shortLogs } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const store = 'src/range/store.ts'
@@ -69,35 +70,28 @@ export const snapshotMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: {
+      kind: 'unit',
+      test: 'test/sim/crash-points.test.ts',
+      name: 'when a snapshot comes in, and its receiver crashes',
+    },
   },
   {
     name: 'log-not-reset-after-install',
     rows: [27],
     does: 'After a crash between the state of a snapshot and the reset of the log, the log stays as it was.',
     edits: [{ file: store, find: '      log.reset(appliedIndex, appliedTerm)\n', replace: '' }],
-    caughtBy: { kind: 'sim', seed: 1 },
-  },
-  {
-    name: 'term-behind-snapshot',
-    rows: [27],
-    does: "After such a crash the HardState stays behind the snapshot's term.",
-    edits: [
-      {
-        file: store,
-        find: 'const isTermBehind = hardState.term < appliedTerm',
-        replace: 'const isTermBehind = hardState.term < 0',
-      },
-    ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: {
+      kind: 'unit',
+      test: 'test/sim/crash-points.test.ts',
+      name: 'when a snapshot comes in, and its receiver crashes',
+    },
   },
   {
     name: 'part-of-a-snapshot-installed',
     rows: [28],
     does: 'A snapshot that is cut short is installed as far as it came.',
-    edits: [
-      { file: 'src/mvcc/range-import.ts', find: '    refusing(rangeId, () => stream.end())\n', replace: '' },
-    ],
+    edits: [{ file: 'src/mvcc/range-import.ts', find: '    refusing(rangeId, () => stream.end())\n', replace: '' }],
     caughtBy: { kind: 'unit', test: 'test/mvcc/range-stream.test.ts' },
   },
   {
@@ -116,9 +110,15 @@ export const snapshotMutants: readonly Mutant[] = [
   {
     name: 'old-state-over-snapshot',
     rows: [30],
-    does: 'The applied index from before a snapshot is flushed over the one that the snapshot brought.',
-    edits: [{ file: store, find: '            if (replica.isInstalling) return []\n', replace: '' }],
-    caughtBy: { kind: 'sim', seed: 1 },
+    does: 'After a snapshot a replica goes on with the applied index from before it.',
+    edits: [
+      {
+        file: 'src/range/replica.ts',
+        find: '      this.#state = state\n',
+        replace: '      if (this.#state.appliedIndex === 0) this.#state = state\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 3 },
   },
   {
     name: 'history-forgotten-at-install',
@@ -131,7 +131,7 @@ export const snapshotMutants: readonly Mutant[] = [
         replace: '        void boundsOperation\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 3, kinds: leftBehind, overrides: shortLogs },
   },
   {
     name: 'flushed-versions-dangle',
@@ -151,7 +151,7 @@ export const snapshotMutants: readonly Mutant[] = [
     rows: [73],
     does: 'The cache still answers for what a snapshot has replaced.',
     edits: [{ file: versionStore, find: '      this.#cache.clear()\n', replace: '' }],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 1, kinds: leftBehind, overrides: shortLogs },
   },
   {
     name: 'buffer-outlives-install',
@@ -164,7 +164,7 @@ export const snapshotMutants: readonly Mutant[] = [
         replace: '      this.#cache.clear()\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 5, kinds: leftBehind, overrides: shortLogs },
   },
   {
     name: 'snapshot-index-ahead',

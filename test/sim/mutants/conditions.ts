@@ -1,0 +1,36 @@
+// Conditions under which rare bugs show sooner than under those that a seed draws.
+
+import { defaultLimits } from '../../../src/node-limits.ts'
+import type { FaultKind } from '../faults.ts'
+import type { SimOptions } from '../options.ts'
+
+type Conditions = Partial<SimOptions>
+
+/** Every write is on its way for long, and something happens meanwhile. */
+export const slowDisks: Conditions = {
+  machine: {
+    syncMinMs: 10,
+    syncMaxMs: 80,
+    spikeEvery: 20,
+    spikeMs: 300,
+    timerLateMaxMs: 5,
+    stallEvery: 0,
+    stallMs: 0,
+  },
+  thinkMs: 60,
+  faultEveryMs: 400,
+}
+
+/** Whoever falls behind needs a snapshot. */
+export const shortLogs: Conditions = {
+  limits: { ...defaultLimits, engineFlushMs: 50, logRetainedBytes: 1, logSegmentBytes: 8_192, drainMs: 1_000 },
+}
+
+/** Much is written, and read, between two of everything else. */
+export const manyClients: Conditions = { clients: 8, thinkMs: 25, clientLoss: 0, faultEveryMs: 800 }
+
+export const crashes: readonly FaultKind[] = ['kill', 'power-loss', 'kill-majority', 'power-loss-all']
+/** Who was left behind needs a snapshot where logs are short. */
+export const leftBehind: readonly FaultKind[] = ['isolate', 'kill', 'split', 'pause']
+/** Another leads before the one before it knows. */
+export const staleLeaders: readonly FaultKind[] = ['stutter-leader', 'pause-leader', 'isolate', 'transfer', 'split']
