@@ -1,7 +1,7 @@
 // The real Toxiproxy server: TOXIPROXY_URL, the PATH, or `go install` into the cache. Where it cannot be had, suites are
 // skipped with a loud message, and fail when CI=true: a suite that silently tests nothing is worse than none.
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type Proxy as ProxyApi, type Toxic, type ToxicType as Type, Toxiproxy } from 'toxiproxy-node-client'
 import { findToxiproxy } from '../../src/cli/local-cluster-proxies.ts'
@@ -34,14 +34,17 @@ export class Link {
   readonly name: string
   /** Where the dialler dials. */
   readonly listen: string
-  readonly #api: ProxyApi
+  #api: ProxyApi
   readonly #toxics: Toxic<object>[] = []
+  readonly #restart: (() => Promise<ProxyApi>) | undefined
   #isOff = false
 
-  constructor(name: string, api: ProxyApi) {
+  /** `restart`: ends the server that the proxy is in, and has the same proxy in another. */
+  constructor(name: string, api: ProxyApi, restart?: () => Promise<ProxyApi>) {
     this.name = name
     this.listen = api.listen
     this.#api = api
+    this.#restart = restart
   }
 
   async #toxic(type: Type, stream: Direction, attributes: object): Promise<void> {
@@ -101,7 +104,8 @@ export class Link {
 
   /**
    * The last toxic goes first: one that is removed hands what it holds to the next, and Toxiproxy waits for that, with
-   * the whole proxy locked. Where it hangs all the same, the connections are closed, which frees it.
+   * the whole proxy locked. When whoever it was for has closed the connection meanwhile, it waits for ever (2.12): then the
+   * proxy's server is started anew, which resets the connections.
    */
   async heal(): Promise<void> {
     const toxics = this.#toxics.splice(0).reverse()
@@ -110,9 +114,11 @@ export class Link {
     })()
     try {
       await within(`${this.name}: healing`, removalLimitMs, removal)
-    } catch {
-      await this.off()
-      await within(`${this.name}: healing with its connections closed`, apiLimitMs, removal)
+    } catch (error) {
+      if (this.#restart === undefined) throw error
+      removal.catch(() => {})
+      this.#api = await this.#restart()
+      this.#isOff = false
     }
     if (!this.#isOff) return
     await this.#enable(true)
@@ -124,37 +130,70 @@ export class Link {
   }
 }
 
+/** A server of our own; a link each, so that one that hangs can be ended alone. */
+class ServerProcess {
+  readonly api: Toxiproxy
+  readonly #child: ChildProcess
+
+  private constructor(api: Toxiproxy, child: ChildProcess) {
+    this.api = api
+    this.#child = child
+  }
+
+  static async start(path: string): Promise<ServerProcess> {
+    const [port] = await freePorts(1)
+    const child = spawn(path, ['-host', '127.0.0.1', '-port', String(port)], { stdio: 'ignore' })
+    const server = new ServerProcess(new Toxiproxy(`http://127.0.0.1:${port}`), child)
+    await until('toxiproxy answers', () => within('version', 500, server.api.getVersion()))
+    return server
+  }
+
+  async stop(): Promise<void> {
+    const ended = this.#child.exitCode === null ? once(this.#child, 'exit') : undefined
+    this.#child.kill('SIGKILL')
+    await ended
+  }
+}
+
 export class ToxiproxyServer {
-  readonly #api: Toxiproxy
-  readonly #stop: () => Promise<void>
+  readonly #given: Toxiproxy | undefined
+  readonly #path: string
+  readonly #servers = new Set<ServerProcess>()
   readonly #links: Link[] = []
 
-  private constructor(api: Toxiproxy, stop: () => Promise<void>) {
-    this.#api = api
-    this.#stop = stop
+  private constructor(given: Toxiproxy | undefined, path: string) {
+    this.#given = given
+    this.#path = path
   }
 
   static async start(): Promise<ToxiproxyServer> {
     const given = process.env.TOXIPROXY_URL
-    if (given !== undefined) return new ToxiproxyServer(new Toxiproxy(given), async () => {})
-    const path = await findToxiproxy()
-    const [port] = await freePorts(1)
-    const child = spawn(path, ['-host', '127.0.0.1', '-port', String(port)], { stdio: 'ignore' })
-    const api = new Toxiproxy(`http://127.0.0.1:${port}`)
-    await until('toxiproxy answers', () => within('version', 500, api.getVersion()))
-    return new ToxiproxyServer(api, async () => {
-      const ended = child.exitCode === null ? once(child, 'exit') : undefined
-      child.kill('SIGKILL')
-      await ended
-    })
+    if (given !== undefined) return new ToxiproxyServer(new Toxiproxy(given), '')
+    return new ToxiproxyServer(undefined, await findToxiproxy())
   }
 
   async link(name: string, listen: string, upstream: string): Promise<Link> {
     const body = { name: `${process.pid}-${listen}-${name}`, listen, upstream, enabled: true }
-    const proxy = await within(`a proxy for ${name}`, apiLimitMs, this.#api.createProxy(body))
-    const link = new Link(name, proxy)
+    const create = (api: Toxiproxy) => within(`a proxy for ${name}`, apiLimitMs, api.createProxy(body))
+    let link: Link
+    if (this.#given !== undefined) link = new Link(name, await create(this.#given))
+    else {
+      let server = await this.#startServer()
+      link = new Link(name, await create(server.api), async () => {
+        await server.stop()
+        this.#servers.delete(server)
+        server = await this.#startServer()
+        return create(server.api)
+      })
+    }
     this.#links.push(link)
     return link
+  }
+
+  async #startServer(): Promise<ServerProcess> {
+    const server = await ServerProcess.start(this.#path)
+    this.#servers.add(server)
+    return server
   }
 
   /** Removes every toxic, from our own links alone: a server that was given may have others. */
@@ -163,7 +202,7 @@ export class ToxiproxyServer {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#links.map(link => link.close()))
-    await this.#stop()
+    if (this.#given !== undefined) await Promise.allSettled(this.#links.map(link => link.close()))
+    await Promise.all([...this.#servers].map(server => server.stop()))
   }
 }
