@@ -4,7 +4,9 @@
 import { strict as assert } from 'node:assert'
 import type { NodeId } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
+import { flushMagic } from '../../src/log/segment-format.ts'
 import { rangeOne } from '../../src/range/store.ts'
+import type { FakeLogFiles } from '../log/fake-log-files.ts'
 import { call } from './client.ts'
 import type { Fault, FaultKind } from './faults.ts'
 import type { EngineOperation } from './sim-engine.ts'
@@ -348,17 +350,16 @@ export class Nemesis {
   }
 
   #rotLog(node: SimNode, dice: Fault['dice'], forMs: number): string | undefined {
-    const paths = node.logFiles.paths()
-    if (paths.length === 0 || !node.isMember) return undefined
+    if (node.logFiles.paths().length === 0 || !node.isMember) return undefined
     return this.#lose(node, () => {
       node.crash('power')
-      const path = paths[dice[1] % paths.length] as string
-      if (!node.logFiles.paths().includes(path)) return
+      const segments = node.logFiles.paths()
+      const sealed = sealedEnd(node.logFiles)
+      const path = segments[dice[1] % segments.length] as string
       if (dice[2] % 8 === 0) node.logFiles.lose(path)
-      else
-        node.logFiles.corrupt(path, bytes => {
-          const used = usedBytes(bytes)
-          const at = dice[2] % Math.max(1, used)
+      else if (sealed !== undefined)
+        node.logFiles.corrupt(path < sealed.path ? path : sealed.path, bytes => {
+          const at = dice[2] % Math.max(1, path < sealed.path ? usedBytes(bytes) : sealed.at)
           bytes[at] = (bytes[at] ?? 0) ^ (1 << (dice[1] % 8))
         })
       this.#mayEnd.set(node, 'rot-log')
@@ -413,6 +414,20 @@ export class Nemesis {
         cause: reason,
       })
   }
+}
+
+/**
+ * Where the last two flushes begin. What a crash tears and what rots there before a seal cannot be told apart (DESIGN.md 6), so
+ * rot comes before it: an entry that only a quorum with this node has must not be lost unseen.
+ */
+function sealedEnd(files: FakeLogFiles): { readonly path: string; readonly at: number } | undefined {
+  const flushes = files.paths().flatMap(path => {
+    const bytes = files.contents(path)
+    const found: { readonly path: string; readonly at: number }[] = []
+    for (let at = bytes.indexOf(flushMagic); at >= 0; at = bytes.indexOf(flushMagic, at + 1)) found.push({ path, at })
+    return found
+  })
+  return flushes.at(-2)
 }
 
 /** A segment is preallocated: what lies behind its last byte is zeros. */

@@ -5,12 +5,15 @@ import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 
+/** Handed out by this process: whoever got one may not listen yet. */
+const taken = new Set<number>()
+
 export async function freePorts(count: number): Promise<number[]> {
   const held: { port: number; server: Server }[] = []
   try {
     while (held.length < count) {
       const port = randomInt(12_000, 20_900)
-      if (held.some(other => other.port === port)) continue
+      if (taken.has(port)) continue
       const server = createServer()
       server.listen(port, '127.0.0.1')
       // A busy port emits an error, which rejects `once`: try another.
@@ -18,7 +21,9 @@ export async function freePorts(count: number): Promise<number[]> {
         () => true,
         () => false,
       )
-      if (isFree) held.push({ port, server })
+      if (!isFree) continue
+      taken.add(port)
+      held.push({ port, server })
     }
     return held.map(({ port }) => port)
   } finally {
