@@ -3,7 +3,7 @@
 import { must } from '../../src/base/assert.ts'
 import { parentPort } from 'node:worker_threads'
 import type { FaultKind } from './faults.ts'
-import { runSeed } from './simulation.ts'
+import { describeFailure, runSeed } from './simulation.ts'
 
 /** What a seed came to, as numbers and words: it crosses threads. */
 export interface SeedReport {
@@ -22,12 +22,7 @@ port.on('message', (seed: number) => {
     const { failure, faults, injected, virtualMs, counts, trace } = result
     const report: SeedReport = {
       seed,
-      failure:
-        failure === undefined
-          ? undefined
-          : failure instanceof Error
-            ? (failure.stack ?? failure.message)
-            : String(failure),
+      failure: failure === undefined ? undefined : describeFailure(failure),
       faultCount: faults.length,
       injected,
       virtualMs,

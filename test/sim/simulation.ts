@@ -93,6 +93,11 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   }
 }
 
+/** With its trace, where it has one. */
+export function describeFailure(failure: unknown): string {
+  return failure instanceof Error ? (failure.stack ?? failure.message) : JSON.stringify(failure)
+}
+
 /** All nodes start, one is told to make a cluster, and all are in it. */
 export async function setUp(world: World): Promise<void> {
   for (const node of world.nodes) node.start()
