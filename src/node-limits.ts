@@ -20,6 +20,8 @@ export interface NodeLimits {
   readonly uncommittedBytes: number
   /** Log kept behind the flushed state for slow followers, before they need a snapshot. */
   readonly logRetainedBytes: number
+  /** Log kept for a follower that is catching up, before it is left to another snapshot: as much as may be written meanwhile. */
+  readonly logHeldBytes: number
   readonly logBytes: number
   /** A segment file's size: the log gives room back a segment at a time, and each new one is written through once. */
   readonly logSegmentBytes: number
@@ -38,6 +40,7 @@ export const defaultLimits: NodeLimits = {
   proposalQueueBytes: 64 * 1024 * 1024,
   uncommittedBytes: 64 * 1024 * 1024,
   logRetainedBytes: 64 * 1024 * 1024,
+  logHeldBytes: 512 * 1024 * 1024,
   logBytes: 2 * 1024 * 1024 * 1024,
   logSegmentBytes: defaultSegmentBytes,
   historyRetentionMs: 10 * 60 * 1000,

@@ -127,6 +127,7 @@ export class Progress {
   snapshotEnded(index: Index, installed: boolean): void {
     if (this.#state !== 'snapshot') return
     if (installed) {
+      this.heard()
       this.becomeProbe(asIndex(Math.max(this.#match, index, this.#snapshotIndex) + 1))
       return
     }

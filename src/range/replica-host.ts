@@ -18,6 +18,7 @@ export interface ReplicaLimits {
   readonly proposalQueueBytes: number
   readonly uncommittedBytes: number
   readonly logRetainedBytes: number
+  readonly logHeldBytes: number
   /** The log's segments on disk; past it writes wait for old ones to go. */
   readonly logBytes: number
   readonly parse: ParseLimits

@@ -79,7 +79,7 @@ export class Replica {
     this.rangeId = log.rangeId
     this.replicaId = log.replicaId
     this.#state = state
-    this.retention = new LogRetention(host.limits.logRetainedBytes)
+    this.retention = new LogRetention(host.limits.logRetainedBytes, host.limits.logHeldBytes)
     this.#descriptor = decodeDescriptor(state.descriptor)
     this.#raft = createRaft(
       {

@@ -23,6 +23,7 @@ import { blankState } from './blank-state.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import { type RangeDescriptor, encodeConfiguration, encodeDescriptor } from './descriptor.ts'
 import { HistoryCollector } from './history-collector.ts'
+import { neededByFollowers } from './log-retention.ts'
 import { Replica } from './replica.ts'
 import type { ReplicaHost, ReplicaLimits, ReplicaTiming } from './replica-host.ts'
 import { RemovedReplicas } from './removed-replicas.ts'
@@ -406,7 +407,8 @@ export class Store implements ReplicaHost {
 
   /** Keeps some log for slow followers, so that not every hiccup costs a snapshot. */
   #truncate(replica: Replica, flushed: Index): void {
-    const target = replica.retention.flushed(flushed, replica.appendedBytes)
+    const needed = neededByFollowers(replica.status(), replica.log.truncatedIndex)
+    const target = replica.retention.flushed(flushed, replica.appendedBytes, needed)
     if (target !== undefined && target > replica.log.truncatedIndex) replica.log.truncateTo(target)
   }
 
