@@ -16,24 +16,28 @@ const transfer: Fault = {
     const before = leader && (await cluster.viewOf(leader).catch(() => undefined))
     const target = soundNodes(stage).find(node => node !== leader)
     if (before === undefined || target === undefined || !stage.isFree('configuration')) return undefined
+    /** It led, even if it does no longer. */
+    const hasMoved = async (): Promise<boolean> => {
+      const running = cluster.nodes.filter(node => node.isRunning)
+      const views = await Promise.all(running.map(node => cluster.viewOf(node).catch(() => undefined)))
+      return views.some(view => view !== undefined && view.term > before.term)
+    }
     return {
       describe: `${before.leader} → ${target.name}`,
       claims: ['configuration'],
       impaired: [],
       lastsMaxMs: 0,
       async inject() {
-        return client.admin.transferLeader(target.name, { timeoutMs: callMs }).then(
-          () => true,
-          () => false,
-        )
+        try {
+          await client.admin.transferLeader(target.name, { timeoutMs: callMs })
+          // Accepted where it led already, or where other troubles were quicker: nothing was done.
+          await until('the term moves on', hasMoved, { limitMs: callMs })
+          return true
+        } catch {
+          return false
+        }
       },
-      async verify() {
-        // It led, even if it does no longer: the term has moved on.
-        const views = await Promise.all(
-          cluster.nodes.filter(node => node.isRunning).map(node => cluster.viewOf(node).catch(() => undefined)),
-        )
-        return views.some(view => view !== undefined && view.term > before.term)
-      },
+      verify: hasMoved,
       async heal() {},
     }
   },
