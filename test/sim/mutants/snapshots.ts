@@ -101,8 +101,21 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/log-retention.ts',
-        find: 'sample => bytes - sample.bytes >= this.#retainedBytes)',
-        replace: 'sample => bytes >= sample.bytes)',
+        find: 'behind >= this.#retainedBytes &&',
+        replace: 'behind >= 0 &&',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/log-retention.test.ts' },
+  },
+  {
+    name: 'outruns-a-snapshot',
+    rows: [25, 29],
+    does: 'The log behind a snapshot is cut while it is under way: each is too old by the time it is installed.',
+    edits: [
+      {
+        file: 'src/range/log-retention.ts',
+        find: '(sample.index <= needed || behind >= this.#heldBytes)',
+        replace: '(needed >= 0 || behind >= this.#heldBytes)',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/range/log-retention.test.ts' },
