@@ -140,6 +140,8 @@ interface Peer {
 
 /** A judgement and what it rests on. */
 interface Verdict {
+  /** The process that judged: the next one under its name has heard of nobody. */
+  readonly judge: MemoryTransport
   readonly source: ClusterId | undefined
   readonly target: ClusterId | undefined
   readonly targetStore: StoreId
@@ -301,6 +303,7 @@ class MemoryTransport implements Transport {
     let { verdict } = peer
     if (
       verdict === undefined ||
+      verdict.judge !== target ||
       verdict.source !== source ||
       verdict.target !== self.clusterId ||
       verdict.targetStore !== self.storeId ||
@@ -311,7 +314,7 @@ class MemoryTransport implements Transport {
       const isWelcome = judgeHello(hello, self, target.options.knownStore).kind === 'welcome'
       if (isWelcome) target.options.heard?.(this.options.record())
       const rest = { target: self.clusterId, targetStore: self.storeId, meantStore: address.storeId, knownStore }
-      verdict = { source, ...rest, isWelcome }
+      verdict = { judge: target, source, ...rest, isWelcome }
       peer.verdict = verdict
     }
     return verdict.isWelcome
