@@ -4,10 +4,10 @@
 import { KvError } from '../base/errors.ts'
 import { closedError, isWorthRepeating, readTimeout } from './call-errors.ts'
 import { type Cluster, firstReadLane } from './cluster.ts'
-import { DeadlineWatch } from './deadline-watch.ts'
 import { decodeErrorMessage } from './error-decoding.ts'
-import { Operation } from './operation.ts'
-import { OperationQueue, sweepOperations } from './operation-queue.ts'
+import type { Operation } from './operation.ts'
+import { OperationIntake } from './operation-intake.ts'
+import { sweepOperations } from './operation-queue.ts'
 import { type CallOptions, isLinearizable } from './options.ts'
 import type { BatchResponse, KeyVersionMessage, ReadOptionsMessage } from './wire.ts'
 
@@ -32,24 +32,19 @@ const answerBytesTarget = 4 * 1024 * 1024
 
 export class ReadLane {
   readonly #cluster: Cluster
-  readonly #queue: OperationQueue<ReadRequest, KeyVersionMessage>
+  readonly #intake: OperationIntake<ReadRequest, KeyVersionMessage>
   readonly #freeSlots: number[]
   readonly #underWay = new Set<ReadBatch>()
-  readonly #deadlines: DeadlineWatch
-  #isFlushScheduled = false
-  #isWaiting = false
   #itemBytes = 1024
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
-    const { queueOperationsMax, queueBytesMax, clock, readConnections } = cluster.settings
-    this.#queue = new OperationQueue({
-      name: 'client-reads',
-      operationsMax: queueOperationsMax,
-      bytesMax: queueBytesMax,
-    })
+    const { readConnections } = cluster.settings
     this.#freeSlots = Array.from({ length: Math.max(1, readConnections) }, (_, slot) => slot)
-    this.#deadlines = new DeadlineWatch(clock, nowMs => this.#sweep(nowMs))
+    this.#intake = new OperationIntake(cluster, 'client-reads', {
+      send: () => this.#send(),
+      sweep: nowMs => this.#sweep(nowMs),
+    })
   }
 
   submit<Result>(
@@ -58,62 +53,22 @@ export class ReadLane {
     options: CallOptions,
     finish: (item: KeyVersionMessage) => Result,
   ): Promise<Result> {
-    return new Promise<Result>((resolve, reject) => {
-      const cluster = this.#cluster
-      const refusal = cluster.isClosed ? closedError() : this.#queue.refusal(key.length)
-      if (refusal !== undefined) {
-        reject(refusal)
-        return
-      }
-      const deadlineMs = cluster.clock.monotonicMs() + (options.timeoutMs ?? cluster.settings.timeoutMs)
-      const request = { key, options: readOptions }
-      const operation: ReadOperation = new Operation(
-        request,
-        key.length,
-        deadlineMs,
-        finish,
-        resolve,
-        reject,
-        options.signal,
-      )
-      if (operation.isSettled) return
-      this.#queue.push(operation)
-      this.#deadlines.watch(deadlineMs)
-      this.#scheduleFlush()
-    })
+    return this.#intake.submit({ key, options: readOptions }, key.length, options, finish)
   }
 
   close(): void {
-    this.#deadlines.close()
-    this.#queue.sweep(operation => operation.fail(closedError()))
+    this.#intake.close()
     for (const batch of this.#underWay) sweepOperations(batch.operations, operation => operation.fail(closedError()))
   }
 
-  #scheduleFlush(): void {
-    if (this.#isFlushScheduled) return
-    this.#isFlushScheduled = true
-    this.#cluster.clock.defer(() => {
-      this.#isFlushScheduled = false
-      this.#flush()
-    })
-  }
-
-  #flush(): void {
+  #send(): void {
     const cluster = this.#cluster
-    if (cluster.isClosed) return
-    if (!cluster.isReady) {
-      if (this.#queue.length > 0 && !this.#isWaiting) {
-        this.#isWaiting = true
-        cluster.whenReady(() => this.#flush())
-      }
-      return
-    }
     const { batchOperationsMax, batchBytesMax } = cluster.settings
-    while (this.#queue.length > 0) {
+    while (this.#intake.queue.length > 0) {
       const slot = this.#freeSlots.shift()
       if (slot === undefined) return
       const operationsMax = Math.max(1, Math.min(batchOperationsMax, Math.floor(answerBytesTarget / this.#itemBytes)))
-      const operations = this.#queue.take(operationsMax, batchBytesMax, goTogether)
+      const operations = this.#intake.queue.take(operationsMax, batchBytesMax, goTogether)
       const first = operations[0]
       if (first === undefined) {
         this.#freeSlots.push(slot)
@@ -230,7 +185,7 @@ export class ReadLane {
     // Halves of one batch share its connection; the last of them frees it.
     for (const other of this.#underWay) if (other.slot === batch.slot) return
     this.#freeSlots.push(batch.slot)
-    this.#flush()
+    this.#intake.flush()
   }
 
   #sweep(nowMs: number): number {
@@ -238,7 +193,7 @@ export class ReadLane {
     const expire = (cause: KvError | undefined) => (operation: ReadOperation) => {
       if (operation.deadlineMs <= nowMs) operation.fail(readTimeout(cause))
     }
-    let nextMs = this.#queue.sweep(expire(cluster.isReady ? undefined : cluster.discoveryError))
+    let nextMs = this.#intake.queue.sweep(expire(cluster.isReady ? undefined : cluster.discoveryError))
     for (const batch of this.#underWay) {
       nextMs = Math.min(nextMs, sweepOperations(batch.operations, expire(batch.lastError)))
     }

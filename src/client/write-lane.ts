@@ -13,10 +13,10 @@ import { clockSkewMaxMs } from '../time/hybrid-clock.ts'
 import { type Timestamp, addMs } from '../time/timestamp.ts'
 import { closedError } from './call-errors.ts'
 import { type Cluster, writeLane } from './cluster.ts'
-import { DeadlineWatch } from './deadline-watch.ts'
 import { decodeErrorMessage } from './error-decoding.ts'
-import { Operation } from './operation.ts'
-import { OperationQueue, sweepOperations } from './operation-queue.ts'
+import type { Operation } from './operation.ts'
+import { OperationIntake } from './operation-intake.ts'
+import { sweepOperations } from './operation-queue.ts'
 import type { CallOptions } from './options.ts'
 import type { BatchResponse, OutcomeMessage } from './wire.ts'
 
@@ -46,24 +46,18 @@ const leaveEarlyMsMin = 50
 export class WriteLane {
   readonly #cluster: Cluster
   readonly #numbers: SessionNumbers
-  readonly #queue: OperationQueue<WriteRequest, OutcomeMessage>
+  readonly #intake: OperationIntake<WriteRequest, OutcomeMessage>
   readonly #underWay = new Set<WriteBatch>()
   /** Parts of batches that were refused whole, waiting to go alone. */
   #parts: WriteBatch[] = []
-  readonly #deadlines: DeadlineWatch
-  #isFlushScheduled = false
-  #isWaiting = false
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
-    const { queueOperationsMax, queueBytesMax, clock } = cluster.settings
     this.#numbers = new SessionNumbers(crypto.getRandomValues(new Uint8Array(sessionIdBytes)))
-    this.#queue = new OperationQueue({
-      name: 'client-writes',
-      operationsMax: queueOperationsMax,
-      bytesMax: queueBytesMax,
+    this.#intake = new OperationIntake(cluster, 'client-writes', {
+      send: () => this.#send(),
+      sweep: nowMs => this.#sweep(nowMs),
     })
-    this.#deadlines = new DeadlineWatch(clock, nowMs => this.#sweep(nowMs))
   }
 
   /** Rejects with a KvError: see Client for the codes. */
@@ -73,60 +67,20 @@ export class WriteLane {
     options: CallOptions,
     finish: (outcome: OutcomeMessage) => Result,
   ): Promise<Result> {
-    return new Promise<Result>((resolve, reject) => {
-      const cluster = this.#cluster
-      const refusal = cluster.isClosed ? closedError() : this.#queue.refusal(bytes)
-      if (refusal !== undefined) {
-        reject(refusal)
-        return
-      }
-      const deadlineMs = cluster.clock.monotonicMs() + (options.timeoutMs ?? cluster.settings.timeoutMs)
-      const operation: WriteOperation = new Operation(
-        request,
-        bytes,
-        deadlineMs,
-        finish,
-        resolve,
-        reject,
-        options.signal,
-      )
-      if (operation.isSettled) return
-      this.#queue.push(operation)
-      this.#deadlines.watch(deadlineMs)
-      this.#scheduleFlush()
-    })
+    return this.#intake.submit(request, bytes, options, finish)
   }
 
   close(): void {
-    this.#deadlines.close()
-    this.#queue.sweep(operation => operation.fail(closedError()))
+    this.#intake.close()
     for (const batch of [...this.#underWay, ...this.#parts]) this.#giveUp(batch, closedError())
   }
 
-  #scheduleFlush(): void {
-    if (this.#isFlushScheduled) return
-    this.#isFlushScheduled = true
-    this.#cluster.clock.defer(() => {
-      this.#isFlushScheduled = false
-      this.#flush()
-    })
-  }
-
-  #flush(): void {
+  #send(): void {
     const cluster = this.#cluster
-    if (cluster.isClosed) return
-    if (!cluster.isReady) {
-      // The cluster's time is not known yet, and notAfter must be an instant of it.
-      if (this.#queue.length > 0 && !this.#isWaiting) {
-        this.#isWaiting = true
-        cluster.whenReady(() => this.#flush())
-      }
-      return
-    }
     const { writeBatchesInFlight, batchOperationsMax, batchBytesMax } = cluster.settings
     while (this.#underWay.size < writeBatchesInFlight) {
       const part = this.#parts.shift()
-      const batch = part ?? this.#createBatch(this.#queue.take(batchOperationsMax, batchBytesMax))
+      const batch = part ?? this.#createBatch(this.#intake.queue.take(batchOperationsMax, batchBytesMax))
       if (batch === undefined) return
       if (batch.isDone) continue
       this.#underWay.add(batch)
@@ -257,7 +211,7 @@ export class WriteLane {
       cluster.observed.tokenTo(outcome.timestamp)
       batch.operations[i]?.answer(outcome)
     }
-    this.#flush()
+    this.#intake.flush()
   }
 
   /**
@@ -306,7 +260,7 @@ export class WriteLane {
       part.isInDoubt = batch.isInDoubt
       this.#parts.push(part)
     }
-    this.#flush()
+    this.#intake.flush()
   }
 
   /** No attempt follows. Without `error`, time is up. */
@@ -316,7 +270,7 @@ export class WriteLane {
     for (const operation of batch.operations) {
       if (!operation.isSettled) operation.fail(finalError(batch, error))
     }
-    this.#flush()
+    this.#intake.flush()
   }
 
   #settle(batch: WriteBatch): void {
@@ -327,7 +281,7 @@ export class WriteLane {
 
   #sweep(nowMs: number): number {
     const cluster = this.#cluster
-    let nextMs = this.#queue.sweep(operation => {
+    let nextMs = this.#intake.queue.sweep(operation => {
       if (operation.deadlineMs > nowMs) return
       const cause = cluster.isReady ? undefined : cluster.discoveryError
       operation.fail(notSentError(cause))

@@ -125,7 +125,8 @@ export class FrameReceiver {
     const older = this.#newest.get(key)
     this.#newest.set(key, stream)
     older?.end()
-    if (frame.hello.record) context.heard?.(frame.hello.record)
+    // Without an address it cannot be dialled, and there is nothing to tell.
+    if (frame.hello.record?.peerAddress) context.heard?.(frame.hello.record)
     answer(stream, quorate.v1.PeerNotice.encode({ hello: createHello(context) }).finish())
     return verdict.speaker
   }

@@ -79,6 +79,13 @@ export function judgeHello(
   if (storeHex.length !== 32 || (clusterHex.length !== 0 && clusterHex.length !== 32)) {
     return refused('invalid-argument', `the Hello of ${node} carries a store or cluster id that is not 16 bytes long`)
   }
+  const { record } = hello
+  if (record && (record.id !== node || idHex(record.storeId) !== storeHex)) {
+    return refused(
+      'invalid-argument',
+      `the Hello of ${node} (store ${storeHex}) carries the record of ${record.id} (store ${idHex(record.storeId)}): a node introduces itself, and nobody else`,
+    )
+  }
   const storeId = asStoreId(storeHex)
   const toNode = hello.toNode ?? ''
   const toStore = idHex(hello.toStoreId)

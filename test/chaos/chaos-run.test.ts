@@ -3,6 +3,7 @@
 
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { numberOf } from '../support/environment.ts'
 import { allFaults } from './faults/all.ts'
 import { runChaos } from './run-chaos.ts'
 import { chaosTable } from './run-table.ts'
@@ -11,7 +12,7 @@ const lengthMs = 120_000
 const limitMs = lengthMs + 300_000
 const folder = join(import.meta.dirname, '../../.cache/chaos/test')
 /** New every day, so that the days add up; a failure names it. */
-const seed = Number(process.env.SEED ?? Math.floor(Date.now() / 86_400_000))
+const seed = numberOf('SEED', Math.floor(Date.now() / 86_400_000))
 
 test(
   'two minutes of overlapping faults on five nodes break no promise',

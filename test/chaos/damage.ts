@@ -3,12 +3,13 @@
 // SEED=… chooses another load and other places; ONLY=table,manifest some of the files.
 
 import { createPrng } from '../../src/base/prng.ts'
+import { numberOf } from '../support/environment.ts'
 import { fileKinds } from './damage-kinds.ts'
 import { DamageLab } from './damage-lab.ts'
 import { runMatrix } from './damage-matrix.ts'
 
-const trials = Number(process.env.TRIALS ?? 20)
-const seed = Number(process.env.SEED ?? 1)
+const trials = numberOf('TRIALS', 20, 1)
+const seed = numberOf('SEED', 1)
 const kinds = [...fileKinds, 'spool'] as const
 const only = process.env.ONLY
 const { rows, wrong } = await run()

@@ -2,24 +2,19 @@
 // how often (a first argument is KILLS, too); ELECTION_TIMEOUT_MS is what the nodes are given as --election-timeout. A follower
 // waits between once and twice that, drawn anew each time, and the bar is three times that.
 
+import { numberOf } from '../support/environment.ts'
 import { isMet, report, type Times } from './failover-report.ts'
 import { FailoverBench, type Turn } from './failover-turns.ts'
 
-const electionTimeoutMs = count('ELECTION_TIMEOUT_MS', 300)
+const electionTimeoutMs = numberOf('ELECTION_TIMEOUT_MS', 300)
 const failoverMsMax = 3 * electionTimeoutMs
 const rejoinMsMax = 1_000
 
-function count(name: string, usual: number): number {
-  const value = Number(process.env[name] ?? usual)
-  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`${name}: not a count: ${process.env[name]}`)
-  return value
-}
-
 const kinds = [
-  { name: 'kill', what: 'leader killed', turns: count('KILLS', Number(process.argv[2] ?? 20)), run: 'kill' },
-  { name: 'pause', what: 'leader paused', turns: count('PAUSES', 5), run: 'pause' },
-  { name: 'blackhole', what: 'leader blackholed', turns: count('BLACKHOLES', 5), run: 'blackhole' },
-  { name: 'cut', what: 'follower cut off', turns: count('CUTS', 5), run: 'cutFollower' },
+  { name: 'kill', what: 'leader killed', turns: numberOf('KILLS', 20), run: 'kill' },
+  { name: 'pause', what: 'leader paused', turns: numberOf('PAUSES', 5), run: 'pause' },
+  { name: 'blackhole', what: 'leader blackholed', turns: numberOf('BLACKHOLES', 5), run: 'blackhole' },
+  { name: 'cut', what: 'follower cut off', turns: numberOf('CUTS', 5), run: 'cutFollower' },
 ] as const
 
 const begun = performance.now()

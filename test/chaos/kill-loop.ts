@@ -2,12 +2,13 @@
 // acknowledged write was lost or applied twice, or state hashes differ. SEED=… chooses other victims.
 
 import { createPrng } from '../../src/base/prng.ts'
+import { numberOf } from '../support/environment.ts'
 import { killLoop } from './kill-loop-run.ts'
 
 const begun = performance.now()
 const { rows, problems } = await killLoop({
-  cycles: Number(process.env.CYCLES ?? 300),
-  random: createPrng(Number(process.env.SEED ?? 1)),
+  cycles: numberOf('CYCLES', 300, 1),
+  random: createPrng(numberOf('SEED', 1)),
   onCycle: text => process.stderr.write(`${text}\n`),
 })
 

@@ -2,12 +2,12 @@
 // Exits with 0 only for a run that is ok.
 
 import { join } from 'node:path'
+import { numberOf } from '../support/environment.ts'
 import { chaosTable } from './run-table.ts'
 import { runChaos } from './run-chaos.ts'
 
-const minutes = Number(process.env.MINUTES ?? 5)
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000_000)
-if (!(minutes > 0) || !Number.isSafeInteger(seed)) throw new Error('MINUTES is a number above 0, SEED a whole number')
+const minutes = numberOf('MINUTES', 5, 1)
+const seed = numberOf('SEED', Date.now() % 1_000_000_000)
 const folder = join(import.meta.dirname, '../../.cache/chaos', `seed-${seed}`)
 
 const stopping = new AbortController()

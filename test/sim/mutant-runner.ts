@@ -2,15 +2,9 @@
 // what is said; ends with 1 where one survives. MUTANT=name for one, SEEDS=300 to look further, JOBS=1 for one at a time.
 
 import { availableParallelism } from 'node:os'
+import { numberOf } from '../support/environment.ts'
 import { mutants, unapplied } from './mutants.ts'
 import { type Trial, tryMutant } from './mutant-trial.ts'
-
-function numberOf(name: string, fallback: number): number {
-  const value = Number(process.env[name] || fallback)
-  if (Number.isInteger(value) && value > 0) return value
-  console.error(`${name}=${process.env[name]}: a whole number above 0, such as ${name}=${fallback}`)
-  process.exit(2)
-}
 
 const only = process.env.MUTANT
 const chosen = only ? mutants.filter(mutant => mutant.name.startsWith(only)) : mutants
@@ -18,7 +12,7 @@ if (chosen.length === 0) {
   console.error(`MUTANT=${only}: there are ${mutants.map(mutant => mutant.name).join(', ')}`)
   process.exit(2)
 }
-const seedsMax = numberOf('SEEDS', 300)
+const seedsMax = numberOf('SEEDS', 300, 1)
 const from = numberOf('FROM', 1)
 
 function describe({ mutant, isCaught, seedsRun, message }: Trial): string {
@@ -37,7 +31,7 @@ async function work(): Promise<void> {
     console.log(describe(trial))
   }
 }
-await Promise.all(Array.from({ length: numberOf('JOBS', availableParallelism()) }, work))
+await Promise.all(Array.from({ length: numberOf('JOBS', availableParallelism(), 1) }, work))
 
 const survivors = trials.filter(trial => !trial.isCaught)
 if (!only)

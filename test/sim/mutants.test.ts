@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { numberOf } from '../support/environment.ts'
 import { checkEdits, root } from './mutant-copy.ts'
 import { type Trial, tryMutant } from './mutant-trial.ts'
 import { mutants, unapplied } from './mutants.ts'
@@ -13,7 +14,7 @@ import { mutants, unapplied } from './mutants.ts'
 const rowsMax = 75
 const moreSeeds = Array.from({ length: 12 }, (_, at) => at + 1)
 /** simulation.test.ts runs these on the original. */
-const seedsElsewhere = Number(process.env.SIM_SEEDS ?? 200)
+const seedsElsewhere = numberOf('SIM_SEEDS', 200, 1)
 
 describe('the list of mutants', () => {
   test('has one for every known bug, or a reason why there is none', () => {

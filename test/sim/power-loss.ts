@@ -1,19 +1,11 @@
 // `make power-loss`: CYCLES of power loss under load, a few dozen to a seed, and a table of what they met. A failure names
 // the seed; SEED=7 runs that one alone.
 
+import { numberOf } from '../support/environment.ts'
 import { type PowerLossReport, runPowerLoss, victimKinds } from './power-loss-run.ts'
 
 const cyclesASeed = 30
 const progressEveryMs = 5_000
-
-function numberOf(name: string, fallback: number): number {
-  const text = process.env[name]
-  if (text === undefined || text === '') return fallback
-  const value = Number(text)
-  if (Number.isInteger(value) && value >= 0) return value
-  console.error(`${name}=${text}: a whole number, such as ${name}=${fallback}`)
-  process.exit(2)
-}
 
 async function run(seed: number, cycles: number): Promise<PowerLossReport> {
   try {

@@ -47,6 +47,7 @@ export class RangeChecker {
   readonly #committed: Entry[] = []
   readonly #hashes = new Map<number, string>()
   readonly #said = new Map<ReplicaId, Said>()
+  readonly #storeOf = new Map<ReplicaId, string>()
   readonly #seen = new WeakMap<Replica, Seen>()
   #promised: Promised = { stamp: 0, index: 0 }
 
@@ -72,9 +73,12 @@ export class RangeChecker {
     if (stamp > this.#promised.stamp) this.#promised = { stamp, index: Math.max(index, this.committed) }
   }
 
-  /** A message leaves a node: what it says must be true for ever. */
-  sent(replica: Replica, message: Message): void {
+  /** A message leaves the store `storeId`: what it says must be true for ever. */
+  sent(storeId: string, replica: Replica, message: Message): void {
     const { from, term, kind } = message
+    const owner = this.#storeOf.get(from) ?? storeId
+    assert.equal(storeId, owner, `a replica id belongs to one store for ever: ${from}`)
+    this.#storeOf.set(from, owner)
     const isPreVote = (kind === 'request-vote' || kind === 'request-vote-response') && message.preVote
     if (isPreVote) return
     const said = this.#saidBy(from)

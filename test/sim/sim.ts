@@ -2,6 +2,7 @@
 // of its faults (ONLY=3,9). A failure prints the command that replays it, made as short as it gets.
 
 import { availableParallelism } from 'node:os'
+import { numberOf } from '../support/environment.ts'
 import { type FaultKind, faultKinds } from './faults.ts'
 import { runSeeds } from './seed-pool.ts'
 import { shrink } from './shrink.ts'
@@ -9,15 +10,6 @@ import type { SeedReport } from './sim-worker.ts'
 import { runSeed } from './simulation.ts'
 
 const progressEveryMs = 5_000
-
-function numberOf(name: string, fallback: number): number {
-  const text = process.env[name]
-  if (text === undefined || text === '') return fallback
-  const value = Number(text)
-  if (Number.isInteger(value) && value >= 0) return value
-  console.error(`${name}=${text}: a whole number, such as ${name}=${fallback}`)
-  process.exit(2)
-}
 
 async function replay(seed: number): Promise<never> {
   const only = process.env.ONLY

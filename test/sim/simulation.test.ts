@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os'
 import { expect, test } from 'vitest'
+import { numberOf } from '../support/environment.ts'
 import { faultKinds } from './faults.ts'
 import { runSeeds } from './seed-pool.ts'
 import type { SeedReport } from './sim-worker.ts'
 import { runSeed } from './simulation.ts'
 
-const seeds = Number(process.env.SIM_SEEDS ?? 200)
+const seeds = numberOf('SIM_SEEDS', 200, 1)
 
 test(`whole nodes keep every promise under every fault, on ${seeds} seeds`, { timeout: 600_000 }, async () => {
   const reports: SeedReport[] = []

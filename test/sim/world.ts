@@ -145,7 +145,7 @@ export class World implements NodeObserver {
 
   sent(node: SimNode, _to: NodeId, { rangeId, message }: RangeMessage): void {
     const replica = node.core?.store.replica(rangeId)
-    if (replica !== undefined) this.#watch(() => this.checker(rangeId).sent(replica, message))
+    if (replica !== undefined) this.#watch(() => this.checker(rangeId).sent(node.storeId, replica, message))
   }
 
   delivered(node: SimNode, from: NodeId, messages: readonly RangeMessage[]): void {
@@ -185,10 +185,6 @@ export class World implements NodeObserver {
     if (this.#failure !== undefined) throw this.#failure.error
     for (const node of this.#touched) {
       // The process is gone, and with it the handles of its log.
-      if (node.core === undefined) {
-        this.#watched.delete(node)
-        continue
-      }
       if (node.core === undefined) {
         this.#watched.delete(node)
         continue

@@ -41,6 +41,7 @@ export interface TestNode {
 
 export interface ContextChanges {
   readonly identity?: Partial<Identity>
+  readonly record?: quorate.v1.INodeRecord
   readonly unixMs?: () => number
   readonly knownStore?: (node: NodeId) => StoreId | undefined
   readonly heard?: (record: quorate.v1.INodeRecord) => void
@@ -54,7 +55,12 @@ export function createTestNode(name: string, changes: ContextChanges = {}): Test
   return {
     context: {
       identity: () => identity,
-      record: () => ({ id: identity.node }),
+      record: () => ({
+        id: identity.node,
+        storeId: Buffer.from(identity.storeId, 'hex'),
+        peerAddress: '127.0.0.1:1',
+        ...changes.record,
+      }),
       knownStore: changes.knownStore ?? (() => undefined),
       ...(changes.heard && { heard: changes.heard }),
       clock: systemClock,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { asClusterId, asNodeId } from '../../src/base/ids.ts'
-import { createHello, judgeHello } from '../../src/transport/hello.ts'
+import { createHello, idBytes, judgeHello } from '../../src/transport/hello.ts'
 import type { Identity } from '../../src/transport/transport.ts'
 import { clusterId, storeOf } from './grpc-world.ts'
 
@@ -8,7 +8,10 @@ const identityOf = (name: string): Identity => ({ node: asNodeId(name), storeId:
 const n1 = identityOf('n1')
 const n2 = identityOf('n2')
 const helloOf = (identity: Identity, to: Identity | undefined = n2) =>
-  createHello({ identity: () => identity, record: () => ({}) }, to)
+  createHello(
+    { identity: () => identity, record: () => ({ id: identity.node, storeId: idBytes(identity.storeId) }) },
+    to,
+  )
 const unknown = () => undefined
 const otherCluster = asClusterId('d'.repeat(32))
 

@@ -127,6 +127,19 @@ describe('a link to a peer', () => {
     await until('n2 has heard of n1', () => heard.includes('n1'))
   })
 
+  it('cannot introduce another node, nor another store', async () => {
+    const heard: string[] = []
+    const b = keep(await openGrpcNode('n2', { heard: record => heard.push(record.id ?? '') }))
+    for (const record of [{ id: 'n3' }, { storeId: Buffer.from(storeOf('other'), 'hex') }]) {
+      const a = keep(await openGrpcNode('n1', { record }))
+      a.transport.setPeers([b.address()])
+      await until('n1 is told', () =>
+        a.logger.lines.some(line => /introduces itself, and nobody else/.test(line.message)),
+      )
+    }
+    expect(heard).toEqual([])
+  })
+
   it('keeps off a node that answers under another name', async () => {
     const a = keep(await openGrpcNode('n1'))
     const b = keep(await openGrpcNode('n3'))
