@@ -153,8 +153,16 @@ failover: setup ## Kill, pause and blackhole the leader: KILLS=20 PAUSES=5 BLACK
 ##@ Measurements and images
 
 .PHONY: bench
-bench: setup ## Puts and gets beside etcd, three nodes each; QUICK=1 for a glance
-	@node test/bench/bench.ts $(if $(QUICK),--quick)
+bench: setup ## Every kind of work beside etcd, three nodes each; QUICK=1 for the ratios in two minutes, ONLY=put,cas
+	@node test/bench/bench.ts
+
+.PHONY: bench-limits
+bench-limits: setup ## What grpc-js, the log's flushes and LevelDB do alone with the same bytes
+	@node test/bench/limits.ts
+
+.PHONY: bench-growth
+bench-growth: setup ## Costs against keys (KEYS_MAX=1000000), replicas, value sizes and history
+	@node test/bench/growth.ts
 
 .PHONY: image
 image: ## Build the container image quorate:latest with podman, buildah or docker

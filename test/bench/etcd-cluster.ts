@@ -10,30 +10,37 @@ import { promisify } from 'node:util'
 import { must } from '../../src/base/assert.ts'
 import { freePorts } from '../support/free-ports.ts'
 import { until } from '../support/until.ts'
+import type { Peer, Server } from './peer.ts'
 
 const run = promisify(execFile)
 const source = join(import.meta.dirname, 'etcd')
 const built = join(import.meta.dirname, '../../.cache/etcd')
 const buildLimitMs = 600_000
 
-export const etcdLoad = join(built, 'load')
+const connections = 8
+const loadProgram = join(built, 'load')
 
 /** Go's own cache makes this quick when nothing has changed. */
 async function build(): Promise<void> {
   const go = (...args: string[]) => run('go', ['build', '-o', ...args], { cwd: source, timeout: buildLimitMs })
   await go(join(built, 'server'), 'go.etcd.io/etcd/server/v3')
-  await go(etcdLoad, '.')
+  await go(loadProgram, '.')
 }
 
-export class EtcdCluster {
-  readonly endpoints: string
+export class EtcdCluster implements Peer {
+  readonly name = 'etcd'
+  readonly load: Peer['load']
   readonly #children: readonly ChildProcess[]
   readonly #folder: string
 
   private constructor(endpoints: string, children: readonly ChildProcess[], folder: string) {
-    this.endpoints = endpoints
+    this.load = [loadProgram, '-endpoints', endpoints, '-connections', String(connections)]
     this.#children = children
     this.#folder = folder
+  }
+
+  servers(): Promise<readonly Server[]> {
+    return Promise.resolve(this.#children.map(({ pid }, at) => ({ name: `e${at + 1}`, pid: must(pid) })))
   }
 
   static async start(): Promise<EtcdCluster> {
