@@ -99,16 +99,18 @@ export class SnapshotSender {
   }
 }
 
-/** Spools the stream whole, then hands it to the core. True once the replica has installed it. */
+/**
+ * Spools the stream whole, then hands it to the core. True once the replica has installed it. Of a snapshot that holds
+ * nothing new, too, the core hears: its leader may have lost the answer to the one before, and would send for ever.
+ */
 export async function receiveSnapshot(
   replica: Replica,
   snapshot: IncomingSnapshot,
   spool: SnapshotSpool,
   deadlineMs: number,
 ): Promise<boolean> {
-  if (replica.isInstalling || snapshot.meta.index <= replica.state.appliedIndex || snapshot.term < replica.term)
-    return false
-  await spool.fill(snapshot.chunks)
+  if (replica.isInstalling || snapshot.term < replica.term) return false
+  if (snapshot.meta.index > replica.state.appliedIndex) await spool.fill(snapshot.chunks)
   if (!replica.maybeRestore(snapshot.from, snapshot.term, snapshot.meta)) return false
   return replica.waitApplied(
     () => replica.state.appliedIndex >= snapshot.meta.index && !replica.isInstalling,

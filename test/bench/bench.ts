@@ -65,7 +65,8 @@ async function run(peers: readonly [Peer, Peer]): Promise<Row[]> {
   return rows
 }
 
-if (chosen.length === 0) throw new Error(`ONLY=${only}: the kinds are ${[...new Set(works.map(({ kind }) => kind))].join(", ")}`)
+if (chosen.length === 0)
+  throw new Error(`ONLY=${only}: the kinds are ${[...new Set(works.map(({ kind }) => kind))].join(', ')}`)
 note('building etcd, starting three nodes of each')
 const etcd = await EtcdCluster.start()
 try {

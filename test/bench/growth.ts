@@ -39,9 +39,7 @@ async function withPeer(size: number, use: (peer: Peer) => Promise<void>): Promi
 
 const kinds = ['put', 'get', 'scan'] as const
 const workOf = (kind: (typeof kinds)[number], changes: Partial<Work> = {}): Work =>
-  kind === 'scan'
-    ? { ...usual, kind, callers: 16, scanKeys: 100, ...changes }
-    : { ...usual, kind, ...changes }
+  kind === 'scan' ? { ...usual, kind, callers: 16, scanKeys: 100, ...changes } : { ...usual, kind, ...changes }
 
 for (let keys = 10_000; keys <= keysMax; keys *= 10)
   await withPeer(3, async peer => {

@@ -45,16 +45,26 @@ try {
   const work: Work = { kind, callers, ...shape, scanKeys: kind === 'scan' ? 100 : 0, isQuick: false }
   leader = (await cluster.leader()).name
   const [command, ...flags] = load
-  const profiled = { ...plain, load: [command, '--cpu-prof', `--cpu-prof-dir=${join(folder, 'load')}`, ...flags] as const }
+  const profiled = {
+    ...plain,
+    load: [command, '--cpu-prof', `--cpu-prof-dir=${join(folder, 'load')}`, ...flags] as const,
+  }
   const sample = await measure(profiled, work, at, { seconds, warmupSeconds: 1 })
-  console.log(`${Math.round(sample.perSecond)}/s, p50 ${sample.p50Ms} ms, p99 ${sample.p99Ms} ms; CPU µs an operation:`, sample.cpuMicros)
+  console.log(
+    `${Math.round(sample.perSecond)}/s, p50 ${sample.p50Ms} ms, p99 ${sample.p99Ms} ms; CPU µs an operation:`,
+    sample.cpuMicros,
+  )
   await Promise.all(cluster.nodes.map(node => node.terminate()))
 } finally {
   await cluster.close()
 }
 
 const follower = must(cluster.nodes.find(node => node.name !== leader)).name
-for (const [part, name] of [['load', 'load'], ['leader', leader], ['follower', follower]] as const) {
+for (const [part, name] of [
+  ['load', 'load'],
+  ['leader', leader],
+  ['follower', follower],
+] as const) {
   const [file] = readdirSync(join(folder, name))
   const path = join(folder, name, must(file, `${name} left no profile`))
   print(`${part} (${relative(checkout, path)})`, JSON.parse(readFileSync(path, 'utf8')) as CpuProfile)

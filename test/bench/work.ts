@@ -1,15 +1,6 @@
 // What is measured: each work with the bar that it is held against. The load programs, ours and etcd's, take it as flags.
 
-export type WorkKind =
-  | 'put'
-  | 'get'
-  | 'stale'
-  | 'mixed'
-  | 'cas'
-  | 'scan'
-  | 'at'
-  | 'unary-put'
-  | 'unary-get'
+export type WorkKind = 'put' | 'get' | 'stale' | 'mixed' | 'cas' | 'scan' | 'at' | 'unary-put' | 'unary-get'
 
 export interface Work {
   readonly kind: WorkKind

@@ -34,6 +34,20 @@ export const snapshotMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/log/segment-log.test.ts', name: 'keeps the suffix at a reset only' },
   },
   {
+    name: 'silent-about-what-it-has',
+    rows: [25],
+    does: 'A snapshot that holds nothing new is turned away without a word to its leader, which sends it again, for ever.',
+    edits: [
+      {
+        file: 'src/range/snapshot-transfer.ts',
+        find: 'if (replica.isInstalling || snapshot.term < replica.term) return false\n',
+        replace:
+          'if (replica.isInstalling || snapshot.meta.index <= replica.state.appliedIndex || snapshot.term < replica.term)\n    return false\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/snapshot-receiving.test.ts', name: 'holds nothing new' },
+  },
+  {
     name: 'spool-keeps-the-last-stream',
     rows: [25],
     does: 'What a broken stream has left in the spool becomes part of the next one.',
