@@ -7,12 +7,12 @@ import type { BatchWriter } from './batch-writer.ts'
 import { prefixSpan, runBoundsPrefix, runPrefix, tombstonePrefix } from './engine-keys.ts'
 import { decodeStored } from './key-record.ts'
 import type { RunIndex } from './run-index.ts'
-import type { VersionCache } from './version-cache.ts'
+import type { RowTable } from './row-table.ts'
 
 export interface CollectionContext {
   readonly engine: Engine
   readonly runs: RunIndex
-  readonly cache: VersionCache
+  readonly rows: RowTable
   readonly writer: BatchWriter
   readonly yieldNow: () => Promise<void>
 }
@@ -42,7 +42,7 @@ async function collectRuns({ runs, writer, yieldNow }: CollectionContext, thresh
 }
 
 async function collectTombstones(context: CollectionContext, threshold: Timestamp): Promise<number> {
-  const { engine, cache, writer, yieldNow } = context
+  const { engine, rows, writer, yieldNow } = context
   const { start, end } = prefixSpan(tombstonePrefix)
   let collected = 0
   let next: string | undefined = start
@@ -53,7 +53,7 @@ async function collectTombstones(context: CollectionContext, threshold: Timestam
       const pairs = await engine.read({ start: from, end }, { limit: sliceTombstones })
       const expired = pairs.filter(pair => decodeStored(pair.key, pair.value).timestamp < threshold)
       if (expired.length > 0) await writer.write(expired.map(({ key }) => ({ key, value: undefined })))
-      for (const { key } of expired) cache.delete(key.slice(1))
+      for (const { key } of expired) rows.forget(key.slice(1))
       collected += expired.length
       const last = pairs.at(-1)
       return last && `${last.key}\0`

@@ -33,9 +33,9 @@ import { encodeRun, encodeRunBounds } from './history-run.ts'
 import { decodeStored, type KeyRecord, toRecord } from './key-record.ts'
 import { checkMarkers, firstMarker, firstMarkerOperations } from './marker.ts'
 import { ReadView } from './read-view.ts'
+import { type Row, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
 import { createVersion, type Stored, type Version, valueBytes } from './version.ts'
-import { VersionCache } from './version-cache.ts'
 import { WriteBuffer } from './write-buffer.ts'
 
 export type { Source } from './engine-keys.ts'
@@ -98,12 +98,12 @@ const noValue = new Uint8Array(0)
 export class VersionStore {
   readonly #engine: Engine
   readonly #yieldNow: () => Promise<void>
-  readonly #cache: VersionCache
+  readonly #rows: RowTable
   readonly #runs: RunIndex
   readonly #writer: BatchWriter
   readonly #lastStored = (source: Source): number =>
     Math.max(this.#frozen?.lastIndex(source) ?? 0, this.#runs.lastIndex(source))
-  #live = new WriteBuffer()
+  #live = new WriteBuffer(1)
   /** On its way into the engine, and read through until it is there. */
   #frozen: WriteBuffer | undefined
   #newestStamp: Timestamp = timestampZero
@@ -113,7 +113,7 @@ export class VersionStore {
   private constructor(engine: Engine, options: VersionStoreOptions, writer: BatchWriter) {
     this.#engine = engine
     this.#yieldNow = options.yieldNow
-    this.#cache = new VersionCache(options.cacheBytesMax ?? cacheBytesDefault)
+    this.#rows = new RowTable(options.cacheBytesMax ?? cacheBytesDefault)
     this.#runs = new RunIndex(engine)
     this.#writer = writer
   }
@@ -143,7 +143,7 @@ export class VersionStore {
   }
 
   get isDirty(): boolean {
-    return this.#live.rows.size > 0
+    return !this.#live.isEmpty
   }
 
   /** The living latest version. Throws DamageError. */
@@ -239,12 +239,13 @@ export class VersionStore {
     value: Uint8Array,
     timestamp: Timestamp,
   ): Effect {
-    const row = encodeRow(keyspace, key)
-    const latest = this.#latest(row)
+    const name = encodeRow(keyspace, key)
+    const row = this.#row(name)
+    const latest = row?.version ?? this.#readLatest(name)
     const alive = latest !== undefined && !latest.deleted ? latest : undefined
     const created = alive?.created ?? timestamp
     const version = (alive?.version ?? 0) + 1
-    const put = this.#push(row, key, source, index, timestamp, created, version, false, value, latest)
+    const put = this.#push(row, name, key, source, index, timestamp, created, version, false, value, latest)
     const bytesBefore = alive === undefined ? 0 : key.length + valueBytes(alive)
     return {
       crc: put.crc,
@@ -256,10 +257,11 @@ export class VersionStore {
 
   /** undefined: the key did not live, and nothing was written. */
   delete(source: Source, index: Index, keyspace: Keyspace, key: Uint8Array, timestamp: Timestamp): Effect | undefined {
-    const row = encodeRow(keyspace, key)
-    const latest = this.#latest(row)
+    const name = encodeRow(keyspace, key)
+    const row = this.#row(name)
+    const latest = row?.version ?? this.#readLatest(name)
     if (latest === undefined || latest.deleted) return undefined
-    const put = this.#push(row, key, source, index, timestamp, timestamp, 0, true, noValue, latest)
+    const put = this.#push(row, name, key, source, index, timestamp, timestamp, 0, true, noValue, latest)
     return {
       crc: put.crc,
       version: 0,
@@ -281,7 +283,7 @@ export class VersionStore {
       await betweenEntries()
       const frozen = this.#live
       frozen.freeze()
-      this.#live = new WriteBuffer()
+      this.#live = new WriteBuffer(frozen.number + 1)
       this.#frozen = frozen
       const operations: EngineBatchOperation[] = [...extra()]
       this.#writer.recordedFlush = recordedLogFlush
@@ -293,7 +295,7 @@ export class VersionStore {
 
   /** Removes history and tombstones that no instant at or past `threshold` needs; returns how many records. */
   collect(threshold: Timestamp): Promise<number> {
-    const context = { engine: this.#engine, runs: this.#runs, cache: this.#cache, writer: this.#writer }
+    const context = { engine: this.#engine, runs: this.#runs, rows: this.#rows, writer: this.#writer }
     return collectBelow({ ...context, yieldNow: this.#yieldNow }, threshold)
   }
 
@@ -329,8 +331,8 @@ export class VersionStore {
     return this.#writer.exclusive(async () => {
       // Stays odd, and reads refused, when `work` fails: what is stored then is half of each.
       if (this.#installs % 2 === 0) this.#installs++
-      this.#live = new WriteBuffer()
-      this.#cache.clear()
+      this.#live = new WriteBuffer(this.#live.number + 1)
+      this.#rows.clear()
       this.#runs.clear()
       await work(operations => this.#writer.write(operations))
       await this.#loadRuns()
@@ -343,8 +345,10 @@ export class VersionStore {
     this.#newestStamp = this.#runs.newestStamp
   }
 
+  /** `row`: where it is in memory, `latest` is its version. */
   #push(
-    row: string,
+    row: Row | undefined,
+    name: string,
     keyBytes: Uint8Array,
     source: Source,
     index: Index,
@@ -362,11 +366,11 @@ export class VersionStore {
     // What the engine will hold for the row when the live buffer goes in.
     let stored: Stored = 'nothing'
     if (latest !== undefined) {
-      if (latest === this.#live.rows.get(row)) stored = latest.stored
+      if (row?.buffer === this.#live.number) stored = latest.stored
       else stored = latest.deleted ? 'tombstone' : 'latest'
     }
     const pushed = createVersion({
-      row,
+      row: name,
       keyBytes,
       source,
       index,
@@ -378,24 +382,33 @@ export class VersionStore {
       previous,
       stored,
     })
+    const { number } = this.#live
+    if (row?.buffer !== number) this.#live.addRow(row ?? this.#rows.add(pushed, number))
+    if (row !== undefined) this.#rows.replace(row, pushed, number)
     this.#live.push(pushed, this.#lastStored)
     if (timestamp > this.#newestStamp) this.#newestStamp = timestamp
     return pushed
   }
 
-  #latest(row: string): Version | undefined {
+  #row(name: string): Row | undefined {
     if (this.#installs % 2 === 1) this.#checkInstalls(this.#installs)
-    return this.#live.rows.get(row) ?? this.#frozen?.rows.get(row) ?? this.#cache.get(row) ?? this.#readLatest(row)
+    return this.#rows.get(name)
   }
 
-  #readLatest(row: string): Version | undefined {
+  #latest(name: string): Version | undefined {
+    const row = this.#row(name)
+    if (row !== undefined) return row.version
+    const version = this.#readLatest(name)
+    if (version !== undefined) this.#rows.add(version, 0)
+    return version
+  }
+
+  /** Of a row that is not in memory. */
+  #readLatest(name: string): Version | undefined {
     for (const prefix of [latestPrefix, tombstonePrefix]) {
-      const key = prefix + row
+      const key = prefix + name
       const value = this.#engine.get(key)
-      if (value === undefined) continue
-      const version = decodeStored(key, value)
-      this.#cache.set(version)
-      return version
+      if (value !== undefined) return decodeStored(key, value)
     }
     return undefined
   }
@@ -427,7 +440,7 @@ export class VersionStore {
 
   async #gather(frozen: WriteBuffer, operations: EngineBatchOperation[]): Promise<void> {
     let sliceEnd = operations.length + sliceOperations
-    for (const version of frozen.rows.values()) {
+    for (const version of frozen.versions) {
       const own = version.deleted ? tombstonePrefix : latestPrefix
       const other = version.deleted ? latestPrefix : tombstonePrefix
       operations.push({ key: own + version.row, value: version.record })
@@ -447,7 +460,7 @@ export class VersionStore {
     }
   }
 
-  /** The frozen buffer is in the engine: its runs are found there from now on, its rows in the cache. */
+  /** The frozen buffer is in the engine: its runs are found there from now on, and its rows may go. */
   async #settle(frozen: WriteBuffer): Promise<void> {
     for (const { source, firstIndex, lastIndex, lastStamp } of frozen.runs) {
       this.#runs.add(source, { firstIndex, lastIndex, lastStamp })
@@ -460,10 +473,7 @@ export class VersionStore {
       count = 0
       await this.#yieldNow()
     }
-    for (const version of frozen.rows.values()) {
-      this.#cache.set(version)
-      if (++count % sliceOperations === 0) await this.#yieldNow()
-    }
+    this.#rows.settle(frozen.number)
     this.#frozen = undefined
   }
 }

@@ -4,9 +4,9 @@
 // timestamp, its distance from the created stamp, version count, value. The CRC runs over the key, the agreed part and
 // then the part before it, so that its first half is the checksum that replicas compare.
 
-import { crc32 } from 'node:zlib'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
+import { crcOf } from './crc.ts'
 import { ByteReader, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
 import type { Source } from './engine-keys.ts'
 
@@ -72,9 +72,10 @@ export function createVersion(from: NewVersion): Version {
 
   const record = Buffer.allocUnsafe(offset + from.value.length)
   record.set(from.value, offset)
-  const crc = crc32(from.value, crc32(header.subarray(agreedOffset, offset), crcKey(from.keyBytes, from.row)))
-  header.writeUInt32LE(crc32(header.subarray(localOffset, agreedOffset), crc), crcOffset)
-  header.copy(record, 0, 0, offset)
+  const metadataCrc = crcOf(header, agreedOffset, offset, crcKey(from.keyBytes, from.row))
+  const crc = crcOf(from.value, 0, from.value.length, metadataCrc)
+  header.writeUInt32LE(crcOf(header, localOffset, agreedOffset, crc), crcOffset)
+  for (let at = 0; at < offset; at++) record[at] = header[at] ?? 0
   return {
     row: from.row,
     source: from.source,
@@ -102,8 +103,8 @@ export function decodeVersion(row: string, stored: Uint8Array): Version | undefi
   const agreedOffset = reader.offset
   // Checked before anything is believed: up to here a damaged length only moved the offset, at most past the end.
   if (agreedOffset + 9 > bytes.length) return undefined
-  const crc = crc32(bytes.subarray(agreedOffset), crcKey(Buffer.from(row.slice(1), 'latin1'), row))
-  if (crc32(bytes.subarray(localOffset, agreedOffset), crc) !== bytes.readUInt32LE(crcOffset)) return undefined
+  const crc = crcOf(bytes, agreedOffset, bytes.length, crcKey(Buffer.from(row.slice(1), 'latin1'), row))
+  if (crcOf(bytes, localOffset, agreedOffset, crc) !== bytes.readUInt32LE(crcOffset)) return undefined
   const flags = reader.byte()
   const timestamp = reader.fixed()
   const created = timestamp - reader.varint()
@@ -131,5 +132,5 @@ export function valueBytes(version: Version): number {
 
 /** The keyspace is part of the key, so that a record moved to another keyspace does not pass. */
 function crcKey(keyBytes: Uint8Array, row: string): number {
-  return crc32(keyBytes, row.charCodeAt(0) + 1)
+  return crcOf(keyBytes, 0, keyBytes.length, row.charCodeAt(0) + 1)
 }

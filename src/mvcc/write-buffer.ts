@@ -1,25 +1,46 @@
-// What has been applied and is not yet in the engine: the latest version of each row, where overwrites collapse, and
-// the runs, which keep every step. It knows no engine; its owner freezes it whole, in one tick.
+// What has been applied and is not yet in the engine: the rows that were written, where overwrites collapse, and the runs,
+// which keep every step. It knows no engine; its owner freezes it whole, in one tick.
 
-import { assert } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RowSpan, Source } from './engine-keys.ts'
 import { LiveRun, runBytesMax } from './history-run.ts'
+import type { Row } from './row-table.ts'
 import type { Version } from './version.ts'
 
 export class WriteBuffer {
-  readonly rows = new Map<string, Version>()
+  /** Above 0, and each above the one before. */
+  readonly number: number
   readonly runs: LiveRun[] = []
+  readonly #rows: Row[] = []
   bytes = 0
   /** Of `runs`, the one that effects go to; one a source. */
   readonly #open: LiveRun[] = []
-  #isFrozen = false
+  /** Once frozen: of each row the version that it had then. */
+  #frozen: readonly Version[] | undefined
   #sorted: readonly Version[] | undefined
+
+  constructor(number: number) {
+    this.number = number
+  }
+
+  get isEmpty(): boolean {
+    return this.#rows.length === 0
+  }
+
+  /** The rows as they were when the buffer was frozen. */
+  get versions(): readonly Version[] {
+    return must(this.#frozen, 'the buffer is frozen')
+  }
+
+  /** The row is written for the first time in this buffer. */
+  addRow(row: Row): void {
+    this.#rows.push(row)
+  }
 
   /** `lastStored`: the last index of the source's runs outside this buffer, asked once a run. */
   push(version: Version, lastStored: (source: Source) => number): void {
-    this.rows.set(version.row, version)
     const runBytes = this.#runFor(version.source, version.index, version.timestamp, lastStored).push(version)
     this.bytes += version.record.length + version.row.length + runBytes
   }
@@ -30,18 +51,18 @@ export class WriteBuffer {
 
   /** No more is pushed. */
   freeze(): void {
-    this.#isFrozen = true
+    this.#frozen = this.#rows.map(row => row.version)
   }
 
   /** The buffered rows of a span in ascending order; the array is the caller's. */
   inSpan(span: RowSpan): Version[] {
-    if (this.#isFrozen) {
+    if (this.#frozen !== undefined) {
       // Sorted once, for the many scans that may come while it is written.
-      this.#sorted ??= sortByRow([...this.rows.values()])
+      this.#sorted ??= sortByRow([...this.#frozen])
       return this.#sorted.slice(firstAtOrAfter(this.#sorted, span.start), firstAtOrAfter(this.#sorted, span.end))
     }
     const found: Version[] = []
-    for (const [row, version] of this.rows) if (row >= span.start && row < span.end) found.push(version)
+    for (const { name, version } of this.#rows) if (name >= span.start && name < span.end) found.push(version)
     return sortByRow(found)
   }
 

@@ -37,6 +37,8 @@ export class Leadership {
   #transferTarget: ReplicaId = noReplica
   #heartbeatDue = false
   #appendsDue = false
+  /** For the next appends: followers that are sent no entries are told the commit index nevertheless. */
+  #commitDue = false
 
   readonly #matchOf = (replica: ReplicaId): number =>
     replica === this.#state.id ? this.#state.log.durable : (this.#progress.get(replica)?.match ?? 0)
@@ -144,6 +146,13 @@ export class Leadership {
     if (index < this.#firstIndex) return
     assert(log.matches(index, term), 'an entry of an older term is never committed by counting')
     log.commitTo(index)
+    // By whom a next leader is elected hangs on who knows of it, and this one may be about to leave.
+    if (log.hasUnappliedConfiguration) this.tellCommit()
+  }
+
+  /** Not at once, at every commit: under load the next entries are on their way before, and tell of it for nothing. */
+  tellCommit(): void {
+    this.#commitDue = true
     this.#appendsDue = true
   }
 
@@ -268,8 +277,9 @@ export class Leadership {
       this.#reads.roundSent()
     }
     if (!this.#appendsDue) return
-    for (const [to, progress] of this.#progress) sendAppend(this.#state, to, progress)
+    for (const [to, progress] of this.#progress) sendAppend(this.#state, to, progress, this.#commitDue)
     this.#appendsDue = false
+    this.#commitDue = false
   }
 
   snapshotReported(to: ReplicaId, index: Index, installed: boolean): void {

@@ -26,7 +26,7 @@ export class Progress {
   #silentTicks = 0
   /** Probe: one was sent; wait for its answer, or for a heartbeat's, before the next. */
   probeSent = false
-  /** The commit index that the last append carried: when it falls behind, an empty append tells. */
+  /** The commit index that the last append carried. */
   commitSent: Index = asIndex(0)
   /** Replicate: an append goes even if it is empty, so that its answer tells whether earlier ones were lost. */
   nudge = false

@@ -486,6 +486,10 @@ class RaftCore implements Raft {
     return maybeRestore(this.#state, from, snapshot)
   }
 
+  tellCommit(): void {
+    this.#leadership?.tellCommit()
+  }
+
   snapshotReported(to: ReplicaId, index: Index, installed: boolean): void {
     this.#leadership?.snapshotReported(to, index, installed)
   }

@@ -26,6 +26,7 @@ import type {
 } from '../raft/types.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { ApplyLoop } from './apply-loop.ts'
+import { CommitNews } from './commit-news.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import { ConfigurationProposals } from './configuration-proposals.ts'
 import type { RangeDescriptor, ReplicaDescriptor } from './descriptor.ts'
@@ -63,6 +64,7 @@ export class Replica {
   #state: RangeState
   #descriptor: RangeDescriptor
   readonly #applying: ApplyLoop
+  readonly #commitNews: CommitNews
   #isDriveDue = false
   #isInstalling = false
   /** The term in which this replica leads, and its clock is past all of its log. */
@@ -102,6 +104,10 @@ export class Replica {
       onPoisoned: error => host.onPoisoned(this, error),
     })
     const raft = this.#raft
+    this.#commitNews = new CommitNews(host.clock, () => {
+      this.#guarded(() => raft.tellCommit())
+      this.schedule()
+    })
     this.reads = new ReadQueue(
       {
         begin: () => {
@@ -226,14 +232,10 @@ export class Replica {
   /** Raises what history is kept from; the leader alone, and never back. */
   maybeProposeThreshold(threshold: Timestamp): boolean {
     if (!this.#isLeading || threshold <= this.#state.threshold) return false
-    const firstTimestamp = this.#host.hybridClock.reserve(1)
-    const generation = this.#descriptor.generation
-    const entry = encodeThresholdEntry({
-      commandVersion: this.#host.commandVersion,
-      generation,
-      firstTimestamp,
-      threshold,
-    })
+    const { commandVersion, hybridClock } = this.#host
+    const { generation } = this.#descriptor
+    const firstTimestamp = hybridClock.reserve(1)
+    const entry = encodeThresholdEntry({ commandVersion, generation, firstTimestamp, threshold })
     const accepted = this.#core(() => this.#raft.propose(entry), notLeader).kind === 'accepted'
     this.schedule()
     return accepted
@@ -277,6 +279,7 @@ export class Replica {
     this.proposals.refuseWaiting(refusal)
     this.reads.refuseAll()
     this.#applying.stop()
+    this.#commitNews.close()
     this.#appliedWaiters.refuseAll()
     this.#configurations.refuseAll()
   }
@@ -369,7 +372,9 @@ export class Replica {
     for (const entry of entries) this.#appendedBytes += entry.data.length
     for (const message of ready.messages) this.#send(message)
     if (entries.length > 0 || ready.mustSync || ready.messagesAfterFlush.length > 0) this.#flush(ready)
-    if (ready.committed.length > 0) this.#applying.push(ready.committed)
+    if (ready.committed.length === 0) return
+    if (this.isLeader) this.#commitNews.committed()
+    this.#applying.push(ready.committed)
   }
 
   #flush(ready: Ready): void {
@@ -451,12 +456,8 @@ export class Replica {
     const change = decodeConfigurationChange(entry.data)
     const configuration = this.#raft.applyConfiguration(change)
     this.#descriptor = withConfiguration(this.#descriptor, configuration, change.context)
-    this.#state.setConfiguration(
-      entry.index,
-      entry.term,
-      encodeDescriptor(this.#descriptor),
-      encodeConfiguration(configuration),
-    )
+    const descriptor = encodeDescriptor(this.#descriptor)
+    this.#state.setConfiguration(entry.index, entry.term, descriptor, encodeConfiguration(configuration))
     this.#configurations.applied(entry.index, entry.term)
     this.#host.onDescriptor(this, this.#descriptor)
   }

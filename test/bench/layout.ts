@@ -13,7 +13,7 @@ import type { Engine, EngineBatchOperation } from '../../src/engine/engine.ts'
 import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
 import { encodeNumber } from '../../src/mvcc/engine-keys.ts'
 import { createVersion, decodeVersion, type Version } from '../../src/mvcc/version.ts'
-import { VersionCache } from '../../src/mvcc/version-cache.ts'
+import { RowTable } from '../../src/mvcc/row-table.ts'
 import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
 import type { Timestamp } from '../../src/time/timestamp.ts'
 
@@ -35,12 +35,12 @@ const keyspace = 0 as Keyspace
 
 /** History outside the version store: the same records, cache and engine, other keys for what was replaced. */
 function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' | 'none'): Layout {
-  const cache = new VersionCache(cacheBytes)
+  const cache = new RowTable(cacheBytes)
   let latest = new Map<string, Version>()
   let frozen = new Map<string, Version>()
   let older: EngineBatchOperation[] = []
   const find = (row: string): Version | undefined => {
-    const known = latest.get(row) ?? frozen.get(row) ?? cache.get(row)
+    const known = latest.get(row) ?? frozen.get(row) ?? cache.get(row)?.version
     if (known !== undefined) return known
     const stored = engine.get(`d${row}`)
     return stored && decodeVersion(row, stored)
@@ -80,7 +80,12 @@ function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' |
       older = []
       for (const version of frozen.values()) operations.push({ key: `d${version.row}`, value: version.record })
       await engine.write(operations)
-      if (history !== 'none') for (const version of frozen.values()) cache.set(version)
+      if (history !== 'none')
+        for (const version of frozen.values()) {
+          const known = cache.get(version.row)
+          if (known === undefined) cache.add(version, 0)
+          else cache.replace(known, version, 0)
+        }
     },
   }
 }

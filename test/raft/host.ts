@@ -143,6 +143,7 @@ export class Host {
       this.writes.push({ entries, hardState, image, lastIndex, term, after: messagesAfterFlush })
     } else for (const message of messagesAfterFlush) this.#send(message)
     for (const entry of ready.committed) this.toApply.push(entry)
+    if (ready.committed.length > 0) this.raft.tellCommit()
     return ready
   }
 

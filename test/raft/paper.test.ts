@@ -209,6 +209,7 @@ describe('paper 5.4: safety', () => {
     expect(readyOf(leader).committed).toEqual([])
     leader.flush()
     expect(readyOf(leader).committed.map(entry => entry.index)).toEqual([2])
+    expect(readyOf(leader).committed).toEqual([])
     expect(leader.raft.hasReady()).toBe(false)
   })
 })
