@@ -228,7 +228,7 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/mvcc/version.ts',
-        find: '  if (crc32(bytes.subarray(localOffset, agreedOffset), crc) !== bytes.readUInt32LE(crcOffset)) return undefined\n',
+        find: '  if (crcOf(bytes, localOffset, agreedOffset, crc) !== bytes.readUInt32LE(crcOffset)) return undefined\n',
         replace: '',
       },
     ],

@@ -8,6 +8,19 @@ const raft = 'src/raft/raft.ts'
 
 export const electionMutants: readonly Mutant[] = [
   {
+    name: 'leaver-tells-nobody',
+    rows: [0],
+    does: 'A leader that is removed is gone before anyone has heard that it was.',
+    edits: [
+      {
+        file: 'src/raft/leadership.ts',
+        find: '    if (log.hasUnappliedConfiguration) this.tellCommit()\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'remove-leader' },
+  },
+  {
     name: 'vote-before-disk',
     rows: [1],
     does: 'A vote is sent before it is on disk, and forgotten in a crash.',

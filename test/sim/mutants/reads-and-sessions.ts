@@ -247,6 +247,19 @@ export const readMutants: readonly Mutant[] = [
     caughtBy: { kind: 'sim', seed: 1, kinds: ['transfer'], overrides: manyClients },
   },
   {
+    name: 'evicts-what-waits',
+    rows: [0],
+    does: 'A row may leave memory before it is in the engine: the next write goes on from the version before.',
+    edits: [
+      {
+        file: 'src/mvcc/row-table.ts',
+        find: '    return row.buffer <= this.#settled\n',
+        replace: '    return row.buffer <= this.#settled + 1\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/row-table.test.ts', name: 'stay as long as they wait' },
+  },
+  {
     name: 'far-future-clock-merged',
     rows: [64],
     does: 'One clock that is far ahead is merged by everybody.',

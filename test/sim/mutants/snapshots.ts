@@ -177,7 +177,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'cache-outlives-install',
     rows: [73],
     does: 'The cache still answers for what a snapshot has replaced.',
-    edits: [{ file: versionStore, find: '      this.#cache.clear()\n', replace: '' }],
+    edits: [{ file: versionStore, find: '      this.#rows.clear()\n', replace: '' }],
     caughtBy: { kind: 'sim', seed: 1, kinds: leftBehind, overrides: shortLogs },
   },
   {
@@ -187,8 +187,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: versionStore,
-        find: '      this.#live = new WriteBuffer()\n      this.#cache.clear()\n',
-        replace: '      this.#cache.clear()\n',
+        find: '      this.#live = new WriteBuffer(this.#live.number + 1)\n',
+        replace: '',
       },
     ],
     caughtBy: { kind: 'sim', seed: 5, kinds: leftBehind, overrides: shortLogs },
