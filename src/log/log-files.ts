@@ -25,6 +25,12 @@ export interface LogFiles {
    * left under a name that ends in `unfinishedSuffix`).
    */
   create(path: string, head: Uint8Array, bytes: number): Promise<LogFile>
+  /**
+   * The file `from`, which nobody needs, becomes the one at `path`: as long, `head` at its begin, and behind that what it
+   * held. When it resolves, all of that is durable. After a crash before that, its bytes are unchanged where it still has
+   * its old name; it may be left as an unfinished one, or be gone.
+   */
+  recycle(from: string, path: string, head: Uint8Array): Promise<LogFile>
   open(path: string): Promise<LogFile>
   /** Gone for good only after `syncDirectory`. */
   unlink(path: string): Promise<void>

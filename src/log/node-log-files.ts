@@ -37,6 +37,23 @@ export const nodeLogFiles: LogFiles = {
     return openFile(path)
   },
 
+  async recycle(from, path, head) {
+    const unfinished = path + unfinishedSuffix
+    await rename(from, unfinished)
+    // Before a byte is changed: under its old name it would be another segment than that.
+    await syncDirectory(dirname(path))
+    const file = await openFile(unfinished)
+    try {
+      await file.write(head, head.byteLength, 0)
+      await rename(unfinished, path)
+      await syncDirectory(dirname(path))
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    return file
+  },
+
   open(path) {
     return openFile(path)
   },

@@ -1,7 +1,7 @@
-// The open segments, oldest first; the last one is written to. Makes the next one ahead of need, and deletes what a
-// synced flush has called not needed. Knows names and headers, not what is in a segment.
+// The open segments, oldest first; the last one is written to. Makes the next one ahead of need, from what a synced flush has
+// called not needed where it can: zeros are not written twice. Knows names and headers, not what is in a segment.
 //
-// Invariant: a file goes only after a durable flush header promised `oldestLive` above it.
+// Invariant: a file goes, or becomes another, only after a durable flush header promised `oldestLive` above it.
 
 import { assert, must } from '../base/assert.ts'
 import type { LogFiles } from './log-files.ts'
@@ -58,6 +58,8 @@ export class SegmentSet {
   /** Not needed, but no durable flush says so yet. */
   readonly #retired: Segment[] = []
   #retiredBytes = 0
+  /** Closed, and still under its name: the next segment is made of it. */
+  #recyclable: Segment | undefined
   #newestNumber: number
   /** What a durable flush has promised. Nothing else may be told to the disk: the records behind a promise go first. */
   #promised: number
@@ -168,21 +170,31 @@ export class SegmentSet {
     const numbers = { number, previous: this.active.number, oldestLive: this.#promised }
     const header = createHeader({ ...this.#options, identity: this.#identity }, numbers, bytes)
     this.#spareBytes = header.bytes
-    const path = segmentPath(this.#options.directory, number)
-    const file = await this.#options.files.create(path, encodeSegmentHeader(header), header.bytes)
-    return new Segment(path, header, file)
+    const { directory, files } = this.#options
+    const path = segmentPath(directory, number)
+    const head = encodeSegmentHeader(header)
+    const old = this.#recyclable
+    if (old?.bytes !== header.bytes) return new Segment(path, header, await files.create(path, head, header.bytes))
+    this.#recyclable = undefined
+    this.#retiredBytes -= old.bytes
+    return new Segment(path, header, await files.recycle(old.path, path, head))
   }
 
   #discard(segments: readonly Segment[]): void {
-    const { files, directory, onFatal } = this.#options
+    const { files, directory, segmentBytes, onFatal } = this.#options
     this.#background = this.#background
       .then(async () => {
         for (const segment of segments) {
           await segment.file.close()
+          // One is enough: at most one is made ahead.
+          if (this.#recyclable === undefined && segment.bytes === segmentBytes) {
+            this.#recyclable = segment
+            continue
+          }
           await files.unlink(segment.path)
+          this.#retiredBytes -= segment.bytes
         }
         await files.syncDirectory(directory)
-        for (const segment of segments) this.#retiredBytes -= segment.bytes
       })
       .catch((error: unknown) => onFatal(asError(error)))
   }

@@ -53,6 +53,10 @@ export class FailingDisk {
         if (this.fault.isTorn) await (await files.create(`${path}.new`, head, Math.floor(bytes / 2))).close()
         throw eio('create', path)
       },
+      recycle: async (from, path, head) => {
+        if (!this.#fails('create', path)) return wrap(path, await files.recycle(from, path, head))
+        throw eio('create', path)
+      },
       open: async path => wrap(path, await files.open(path)),
       unlink: async path => {
         if (this.#fails('unlink', path)) throw eio('unlink', path)

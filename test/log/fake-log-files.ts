@@ -148,6 +148,7 @@ export class FakeLogFiles implements LogFiles {
       makeDirectory: path => alive(() => this.makeDirectory(path)),
       list: path => alive(() => this.list(path)),
       create: (path, head, bytes) => alive(() => this.create(path, head, bytes)),
+      recycle: (from, path, head) => alive(() => this.recycle(from, path, head)),
       open: path => alive(() => this.open(path)),
       unlink: path => alive(() => this.unlink(path)),
       syncDirectory: () => alive(() => this.syncDirectory()),
@@ -174,6 +175,16 @@ export class FakeLogFiles implements LogFiles {
       this.#finish(path, whole)
       return this.#open(path)
     })
+  }
+
+  async recycle(from: string, path: string, head: Uint8Array): Promise<LogFile> {
+    const unfinished = path + unfinishedSuffix
+    this.#rename(from, unfinished)
+    await this.syncDirectory()
+    await this.#open(unfinished).write(head, head.byteLength, 0)
+    this.#rename(unfinished, path)
+    await this.syncDirectory()
+    return this.#open(path)
   }
 
   open(path: string): Promise<LogFile> {
@@ -275,6 +286,12 @@ export class FakeLogFiles implements LogFiles {
   #finish(path: string, whole: Buffer): void {
     this.lose(path + unfinishedSuffix)
     this.#place(path, whole)
+  }
+
+  #rename(from: string, to: string): void {
+    const inode = this.#inode(from)
+    this.#names.delete(from)
+    this.#names.set(to, inode)
   }
 
   #inode(path: string): Inode {

@@ -54,8 +54,25 @@ export function describeLogFiles(name: string, open: () => Promise<FilesUnderTes
       await file.close()
     })
 
-    it('refuses to open or unlink what is not there', async () => {
+    it('makes a new file of an old one: its length, the new head, the old bytes behind it, one name', async () => {
+      const old = await under.files.create(path, Buffer.from('head'), 8192)
+      await old.write(Buffer.from('old'), 3, 5000)
+      await old.close()
+      const file = await under.files.recycle(path, `${under.directory}/b.segment`, Buffer.from('anew'))
+      expect(file.bytes).toBe(8192)
+      await file.write(Buffer.from('new'), 3, 5003)
+      const read = Buffer.alloc(8)
+      file.read(read, 4999)
+      expect(read.toString('latin1')).toBe('\0oldnew\0')
+      file.read(read, 0)
+      expect(read.toString('latin1')).toBe('anew\0\0\0\0')
+      expect(await under.files.list(under.directory)).toEqual(['b.segment'])
+      await file.close()
+    })
+
+    it('refuses to open, recycle or unlink what is not there', async () => {
       await expect(under.files.open(path)).rejects.toThrow()
+      await expect(under.files.recycle(path, `${path}2`, Buffer.alloc(1))).rejects.toThrow()
       await expect(under.files.unlink(path)).rejects.toThrow()
     })
 

@@ -62,6 +62,24 @@ describe('a new log file', () => {
   })
 })
 
+it('an old log file has lost its name for good before a byte of it changes, and has its head before it gets the new one', async () => {
+  await (await nodeLogFiles.create(join(directory, 'a'), Buffer.from('head'), 8_192)).close()
+  asked.length = 0
+  const head = Buffer.from('anew')
+  const file = await nodeLogFiles.recycle(join(directory, 'a'), join(directory, 'b'), head)
+  await file.close()
+  const unfinished = asked[0]?.replace('rename a ', '') ?? ''
+  expect(asked).toEqual([
+    `rename a ${unfinished}`,
+    'open log',
+    'sync log',
+    `open ${unfinished}, synced`,
+    `rename ${unfinished} b`,
+    'open log',
+    'sync log',
+  ])
+})
+
 it('the directory is synced when it is asked for', async () => {
   await nodeLogFiles.syncDirectory(directory)
   expect(asked).toEqual(['open log', 'sync log'])

@@ -11,6 +11,19 @@ const nodeFiles = 'src/log/node-log-files.ts'
 
 export const diskMutants: readonly Mutant[] = [
   {
+    name: 'another-segment-under-the-old-name',
+    rows: [54],
+    does: 'A segment that is made of an old one gets its new head before the old name is gone for good.',
+    edits: [
+      {
+        file: 'src/log/node-log-files.ts',
+        find: '    await syncDirectory(dirname(path))\n    const file = await openFile(unfinished)\n',
+        replace: '    const file = await openFile(unfinished)\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/log/log-files-order.test.ts', name: 'has lost its name' },
+  },
+  {
     name: 'applied-index-apart',
     rows: [31],
     does: 'The applied index goes into another engine batch than the effects.',
