@@ -17,9 +17,10 @@ export interface KeyRecord {
   readonly deleted: boolean
 }
 
-export function toRecord(version: Version): KeyRecord {
+/** `key`: the version's, where its bytes are at hand. */
+export function toRecord(version: Version, key: Uint8Array = decodeRow(version.row)): KeyRecord {
   return {
-    key: decodeRow(version.row),
+    key,
     value: version.record.subarray(version.valueOffset),
     timestamp: version.timestamp,
     created: version.created,

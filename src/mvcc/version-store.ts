@@ -149,7 +149,7 @@ export class VersionStore {
   /** The living latest version. Throws DamageError. */
   get(keyspace: Keyspace, key: Uint8Array): KeyRecord | undefined {
     const latest = this.#latest(encodeRow(keyspace, key))
-    return latest === undefined || latest.deleted ? undefined : toRecord(latest)
+    return latest === undefined || latest.deleted ? undefined : toRecord(latest, key)
   }
 
   /** What lived at the instant. Throws DamageError. */
@@ -157,7 +157,7 @@ export class VersionStore {
     const installs = this.#installs
     const visible = await this.#visible(this.#latest(encodeRow(keyspace, key)), at)
     this.#checkInstalls(installs)
-    return visible === undefined || visible.deleted ? undefined : toRecord(visible)
+    return visible === undefined || visible.deleted ? undefined : toRecord(visible, key)
   }
 
   /** Newest first, deletions included, as far back as history was kept. */
