@@ -5,7 +5,6 @@
 // truncated only below a flush; effects of a range and its applied state are in one batch.
 
 import { assert, must } from '../base/assert.ts'
-import { KvError } from '../base/errors.ts'
 import type { Index, NodeId, RangeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
 import { asIndex, asRangeId, asReplicaId, asTerm } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -22,6 +21,7 @@ import type { Channel, IncomingSnapshot, RangeMessage, Transport } from '../tran
 import { blankState } from './blank-state.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import { type RangeDescriptor, encodeConfiguration, encodeDescriptor } from './descriptor.ts'
+import { fitLogToState } from './fit-log-to-state.ts'
 import { HistoryCollector } from './history-collector.ts'
 import { neededByFollowers } from './log-retention.ts'
 import { Replica } from './replica.ts'
@@ -134,38 +134,19 @@ export class Store implements ReplicaHost {
     this.#collector.start()
   }
 
-  async #openRecovered({ rangeId, replicaId, log, hardState }: RecoveredReplica): Promise<void> {
+  async #openRecovered(recovered: RecoveredReplica): Promise<void> {
+    const { rangeId, replicaId, log } = recovered
     // A crash came between the two halves of its removal.
     if (replicaId <= this.#removed.highest(rangeId)) return log.remove()
     // An install that a crash cut short is done again, from its spool.
     const spool = this.#spool(rangeId)
     if (spool.isInstalling) await this.#importSpool(rangeId, replicaId, spool)
     const state = await RangeState.load(this.versions, rangeId, replicaId)
-    const appliedIndex = state?.appliedIndex ?? asIndex(0)
-    // What the log no longer has must be in the state.
-    if (log.truncatedIndex > appliedIndex)
-      throw new KvError(
-        'damaged',
-        `the state of range ${rangeId} ends at entry ${appliedIndex}, and its log begins after ${log.truncatedIndex}: wipe the data directory and let the node join anew`,
-      )
+    const known = fitLogToState(recovered, state, spool.installedIndex)
     if (state === undefined) {
-      this.#open(log, hardState, blankState({ rangeId, replicaId }))
+      this.#open(log, known, blankState({ rangeId, replicaId }))
       return
     }
-    const { appliedTerm } = state
-    if (log.term(appliedIndex) !== appliedTerm) {
-      // Beside the state the log can be only after an install whose reset did not reach the disk.
-      if (spool.installedIndex !== appliedIndex)
-        throw new KvError(
-          'damaged',
-          `the log of range ${rangeId} has lost what this node had applied (entry ${appliedIndex}), and votes with it: wipe the data directory and let the node join anew`,
-        )
-      log.reset(appliedIndex, appliedTerm)
-    }
-    // The term came with that snapshot: nothing was said in it yet, so no vote was given.
-    const isTermBehind = hardState.term < appliedTerm
-    const known = isTermBehind ? { ...hardState, term: appliedTerm, vote: asReplicaId(0) } : hardState
-    if (isTermBehind) log.append([], known)
     this.hybridClock.mergeOwn(state.lastStamp)
     const replica = this.#open(log, known, state)
     // Nobody else to hear from: there is nothing to wait for.
@@ -324,7 +305,7 @@ export class Store implements ReplicaHost {
     return this.#tickWaiters.wait(isMet, deadlineMs)
   }
 
-  /** Everything applied before the call is on disk when it resolves. */
+  /** Everything applied before the call is on disk when it resolves. When it rejects, replica or node has been stopped. */
   async flush(): Promise<void> {
     await this.#flushing
     await this.#flushNow(() => undefined)
@@ -349,9 +330,11 @@ export class Store implements ReplicaHost {
   }
 
   async close(): Promise<void> {
-    const isFailed = this.#isClosed || this.#isPoisoned
+    if (this.#isClosed) return
     this.halt()
-    if (!isFailed) await this.flush()
+    await this.flush().catch((error: unknown) => {
+      if (!this.#isPoisoned) throw error
+    })
   }
 
   /** One at a time; `frozen` runs in the tick in which the buffer is frozen, `done` in the tick in which it is on disk. */

@@ -107,6 +107,8 @@ test('a segment that cannot be deleted, or whose deletion cannot be made durable
     for (let last = 100; disk.failedMs === undefined && last <= 10_000; last += 100) {
       replica.append(entries(last - 99, last), hardState(1, 1))
       await within('a flush', 5_000, Promise.race([new Promise(resolve => log.flush(resolve)), failed(fatal)]))
+      // Several segments at a time: the first that nobody needs becomes the next one, and the others are deleted.
+      if (last % 1_000 !== 0) continue
       replica.truncateTo(asIndex(last - 1))
       settle(log, { 1: last })
     }

@@ -4,44 +4,62 @@ import { HistoryCollector } from '../../src/range/history-collector.ts'
 import type { Replica } from '../../src/range/replica.ts'
 import type { Store } from '../../src/range/store.ts'
 
+/** What one run of the collector does when a flush ends like `flush`. */
+async function collected(flush: () => Promise<void>): Promise<string[]> {
+  const done: string[] = []
+  let fire = (): void => {}
+  const replica: Partial<Replica> = {
+    maybeProposeThreshold: () => true,
+    isInstalling: false,
+    stopped: undefined,
+    state: { threshold: asTimestamp(7) } as Replica['state'],
+  }
+  const store: object = {
+    clock: {
+      setTimer: (_ms: number, run: () => void) => {
+        fire = run
+        return { cancel: () => {} }
+      },
+    },
+    hybridClock: { raw: () => asTimestamp(1_000_000) },
+    replicas: () => [replica],
+    flush: () => {
+      done.push('flush')
+      return flush()
+    },
+    versions: { collect: async (threshold: number) => void done.push(`collect ${threshold}`) },
+    logger: { debug: () => {} },
+  }
+  const collector = new HistoryCollector(store as Store, 10)
+  const ended = new Promise<void>(resolve => {
+    const { clock } = store as Store
+    const { setTimer } = clock
+    Object.assign(store, {
+      onFatal: (error: unknown) => {
+        done.push(`fatal: ${String(error)}`)
+        resolve()
+      },
+    })
+    collector.start()
+    // It sets its timer again when it is done.
+    clock.setTimer = (ms, run) => {
+      resolve()
+      return setTimer(ms, run)
+    }
+  })
+  fire()
+  await ended
+  collector.close()
+  return done
+}
+
 describe('history', () => {
   it('is collected once the threshold that refuses its readers is on disk', async () => {
-    const done: string[] = []
-    let fire = (): void => {}
-    const replica: Partial<Replica> = {
-      maybeProposeThreshold: () => true,
-      isInstalling: false,
-      stopped: undefined,
-      state: { threshold: asTimestamp(7) } as Replica['state'],
-    }
-    const store: object = {
-      clock: {
-        setTimer: (_ms: number, run: () => void) => {
-          fire = run
-          return { cancel: () => {} }
-        },
-      },
-      hybridClock: { raw: () => asTimestamp(1_000_000) },
-      replicas: () => [replica],
-      flush: async () => void done.push('flush'),
-      versions: { collect: async (threshold: number) => void done.push(`collect ${threshold}`) },
-      logger: { debug: () => {} },
-      onFatal: (error: unknown) => void done.push(String(error)),
-    }
-    const collector = new HistoryCollector(store as Store, 10)
-    const started = new Promise<void>(resolve => {
-      const { clock } = store as Store
-      const { setTimer } = clock
-      collector.start()
-      // It sets its timer again when it is done.
-      clock.setTimer = (ms, run) => {
-        resolve()
-        return setTimer(ms, run)
-      }
-    })
-    fire()
-    await started
-    collector.close()
-    expect(done).toEqual(['flush', 'collect 7'])
+    expect(await collected(async () => {})).toEqual(['flush', 'collect 7'])
+  })
+
+  // An entry was applied by half: the store has stopped that replica, and its node goes on.
+  it('stays when the flush is refused, and the node does not end for it', async () => {
+    expect(await collected(() => Promise.reject(new Error('applied by half')))).toEqual(['flush'])
   })
 })

@@ -100,9 +100,10 @@ async function tryUnit(mutant: Mutant, { test, name }: CaughtByUnit): Promise<Tr
   const { code, output } = await run(copy.path, [bin, ...args, ...(name === undefined ? [] : ['-t', name])])
   if (code === undefined) return { mutant, isCaught: true, seedsRun: 0, message: 'it never ends' }
   const report = JSON.parse(await readFile(file, 'utf8').catch(() => '{}')) as Partial<VitestReport>
-  const failed = (report.testResults ?? []).flatMap(result =>
-    result.assertionResults.filter(({ status }) => status === 'failed').map(({ fullName }) => fullName),
-  )
+  const results = (report.testResults ?? []).flatMap(result => result.assertionResults)
+  const failed = results.filter(({ status }) => status === 'failed').map(({ fullName }) => fullName)
+  const isRun = failed.length > 0 || results.some(({ status }) => status === 'passed')
+  assert.ok(code !== 0 || isRun, `${mutant.name}: no test of ${test} is named '${name}'`)
   assert.ok(code === 0 || failed.length > 0, `${mutant.name}: ${test} does not run:\n${lastLines(output)}`)
   return { mutant, isCaught: failed.length > 0, seedsRun: 0, message: failed[0] ?? 'all tests pass' }
 }

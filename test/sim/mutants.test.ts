@@ -1,5 +1,5 @@
 // How sharp the instruments are: known bugs are put into a copy of the sources, and must be noticed. Here each simulated one is
-// tried on the seed that is known to notice it, and on a few more, since what a seed draws changes with the code; unit tests
+// tried on the seed that is known to notice it, then on others, since what a seed draws changes with the code; unit tests
 // are tried on theirs by `make mutants`.
 
 import { existsSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { type Trial, tryMutant } from './mutant-trial.ts'
 import { mutants, unapplied } from './mutants.ts'
 
 const rowsMax = 75
-const moreSeeds = Array.from({ length: 12 }, (_, at) => at + 1)
+const moreSeeds = Array.from({ length: 100 }, (_, at) => at + 1)
 /** simulation.test.ts runs these on the original. */
 const seedsElsewhere = numberOf('SIM_SEEDS', 200, 1)
 

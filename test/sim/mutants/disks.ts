@@ -263,7 +263,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'const until = Math.min(this.#commit, this.#handedOver)',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 43 },
   },
   {
     name: 'flush-number-used-again',

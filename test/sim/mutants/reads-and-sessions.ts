@@ -141,7 +141,26 @@ export const readMutants: readonly Mutant[] = [
     name: 'collected-before-the-threshold-is-kept',
     rows: [45],
     does: 'History is collected before the threshold that refuses its readers is on disk.',
-    edits: [{ file: 'src/range/history-collector.ts', find: '      await store.flush()\n', replace: '' }],
+    edits: [
+      {
+        file: 'src/range/history-collector.ts',
+        find: 'if (!(await isFlushed(store))) return\n',
+        replace: 'void isFlushed\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/history-collector.test.ts' },
+  },
+  {
+    name: 'refused-flush-ends-the-node',
+    rows: [59],
+    does: 'A flush that is refused because one replica applied an entry by half ends the whole node.',
+    edits: [
+      {
+        file: 'src/range/history-collector.ts',
+        find: 'if (!(await isFlushed(store))) return\n',
+        replace: 'void isFlushed\n      await store.flush()\n',
+      },
+    ],
     caughtBy: { kind: 'unit', test: 'test/range/history-collector.test.ts' },
   },
   {

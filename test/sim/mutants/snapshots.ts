@@ -87,18 +87,18 @@ export const snapshotMutants: readonly Mutant[] = [
     caughtBy: {
       kind: 'unit',
       test: 'test/sim/crash-points.test.ts',
-      name: 'when a snapshot comes in, and its receiver crashes',
+      name: 'a snapshot comes in, and its receiver crashes',
     },
   },
   {
     name: 'log-not-reset-after-install',
     rows: [27],
     does: 'After a crash between the state of a snapshot and the reset of the log, the log stays as it was.',
-    edits: [{ file: store, find: '      log.reset(appliedIndex, appliedTerm)\n', replace: '' }],
+    edits: [{ file: 'src/range/fit-log-to-state.ts', find: '    log.reset(appliedIndex, appliedTerm)\n', replace: '' }],
     caughtBy: {
       kind: 'unit',
       test: 'test/sim/crash-points.test.ts',
-      name: 'when a snapshot comes in, and its receiver crashes',
+      name: 'a snapshot comes in, and its receiver crashes',
     },
   },
   {
@@ -191,7 +191,7 @@ export const snapshotMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 5, kinds: leftBehind, overrides: shortLogs },
+    caughtBy: { kind: 'sim', seed: 94, kinds: leftBehind, overrides: shortLogs },
   },
   {
     name: 'snapshot-index-ahead',
