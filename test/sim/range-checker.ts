@@ -281,25 +281,19 @@ export class RangeChecker {
     const { commit, term, configuration } = status
     const entryTerm = replica.log.term(asIndex(commit))
     assert.equal(entryTerm, term, 'an entry of an older term is never committed by counting')
+    const leader = replica.replicaId
+    const hasAcknowledged = (voter: ReplicaId): boolean => (this.#saidBy(voter).acknowledged.get(term) ?? 0) >= commit
     // Counted by the configuration before this event; applying what was committed may have brought the next one.
+    const isQuorum = (isCounted: (voter: ReplicaId) => boolean): boolean =>
+      [before, configuration].some(one => hasMajority(one, isCounted))
+    if (isQuorum(voter => voter !== leader && hasAcknowledged(voter))) return
     assert.ok(
-      this.#hasQuorum(before, replica, term, commit) || this.#hasQuorum(configuration, replica, term, commit),
+      isQuorum(voter => voter === leader || hasAcknowledged(voter)),
       `commit only with a quorum of the configuration: ${commit} in term ${term}`,
     )
-  }
-
-  /** A leader without which there is no quorum counted itself: what it counted must be on its disk as well. */
-  #hasQuorum(configuration: Configuration, leader: Replica, term: number, index: number): boolean {
-    const hasMajority = (isCounted: (voter: ReplicaId) => boolean): boolean =>
-      [configuration.voters, configuration.votersOutgoing].every(
-        half => half.length === 0 || half.filter(isCounted).length * 2 > half.length,
-      )
-    const hasAcknowledged = (voter: ReplicaId): boolean => (this.#saidBy(voter).acknowledged.get(term) ?? 0) >= index
-    if (hasMajority(voter => voter !== leader.replicaId && hasAcknowledged(voter))) return true
-    if (!hasMajority(voter => voter === leader.replicaId || hasAcknowledged(voter))) return false
-    const { acknowledged } = this.#saidBy(leader.replicaId)
-    acknowledged.set(term, Math.max(acknowledged.get(term) ?? 0, index))
-    return true
+    // Without it there is no quorum, whichever of the two was counted: it counted itself, and what it counted must be on its disk.
+    const { acknowledged } = this.#saidBy(leader)
+    acknowledged.set(term, Math.max(acknowledged.get(term) ?? 0, commit))
   }
 
   #checkHash(replica: Replica, applied: number): void {
@@ -317,4 +311,8 @@ export class RangeChecker {
     }
     return said
   }
+}
+
+function hasMajority({ voters, votersOutgoing }: Configuration, isCounted: (voter: ReplicaId) => boolean): boolean {
+  return [voters, votersOutgoing].every(half => half.length === 0 || half.filter(isCounted).length * 2 > half.length)
 }
