@@ -2,9 +2,9 @@
 // removed or damaged), and not before the last one votes again: then every failure is a bug, and not a lost quorum.
 
 import { strict as assert } from 'node:assert'
-import type { NodeId } from '../../src/base/ids.ts'
+import type { NodeId, ReplicaId } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
-import { flushMagic } from '../../src/log/segment-format.ts'
+import { decodeFlushHeader, decodeSegmentHeader, flushMagic, segmentSeed } from '../../src/log/segment-format.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import type { FakeLogFiles } from '../log/fake-log-files.ts'
 import { call } from './client.ts'
@@ -69,9 +69,17 @@ export class Nemesis {
       votersOutgoing.length === 0 &&
       replica.state.appliedIndex === replica.status().commit &&
       voters.length === this.#world.options.voters &&
-      replica.descriptor.replicas.some(member => member.node === node.name && member.storeId === node.storeId)
+      replica.descriptor.replicas.some(member => member.node === node.name && member.storeId === node.storeId) &&
+      voters.every(voter => this.#knows(voter, voters))
     if (isBack) this.#lost = undefined
     return this.#lost?.node
+  }
+
+  /** A configuration counts where it has been applied: should the leader alone know of it, the others need the one before. */
+  #knows(voter: ReplicaId, voters: readonly ReplicaId[]): boolean {
+    const replicas = this.#world.nodes.map(node => node.core?.store.replica(rangeOne))
+    const own = replicas.find(replica => replica?.replicaId === voter)
+    return own !== undefined && String(own.status().configuration.voters) === String(voters)
   }
 
   #inject(fault: Fault): void {
@@ -423,14 +431,19 @@ export class Nemesis {
 function sealedEnd(files: FakeLogFiles): { readonly path: string; readonly at: number } | undefined {
   const flushes = files.paths().flatMap(path => {
     const bytes = files.contents(path)
+    const header = decodeSegmentHeader(bytes)
+    if (typeof header !== 'object') return []
+    const seed = segmentSeed(header.nonce, header.number)
     const found: { readonly path: string; readonly at: number }[] = []
-    for (let at = bytes.indexOf(flushMagic); at >= 0; at = bytes.indexOf(flushMagic, at + 1)) found.push({ path, at })
+    // Only its own: a recycled segment still holds those of the one it was.
+    for (let at = bytes.indexOf(flushMagic); at >= 0; at = bytes.indexOf(flushMagic, at + 1))
+      if (decodeFlushHeader(bytes, at, seed) !== undefined) found.push({ path, at })
     return found
   })
   return flushes.at(-2)
 }
 
-/** A segment is preallocated: what lies behind its last byte is zeros. */
+/** A segment is preallocated: what lies behind its last byte is zeros, if it is not a recycled one. */
 function usedBytes(bytes: Buffer): number {
   let end = bytes.length
   while (end > 0 && bytes[end - 1] === 0) end--
