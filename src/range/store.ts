@@ -235,9 +235,7 @@ export class Store implements ReplicaHost {
     await this.#flushing
     const spool = this.#spool(replica.rangeId)
     await spool.beginInstall()
-    const state = await this.#importSpool(replica.rangeId, replica.replicaId, spool)
-    await this.#options.onSystemInstalled?.()
-    return state
+    return this.#importSpool(replica.rangeId, replica.replicaId, spool)
   }
 
   isApplyHeld(): boolean {
@@ -475,6 +473,7 @@ export class Store implements ReplicaHost {
     await importRange(this.#options.engine, this.versions, rangeId, spool.chunks())
     const state = must(await RangeState.load(this.versions, rangeId, replicaId), 'a snapshot carries its applied state')
     await spool.endInstall(state.appliedIndex)
+    await this.#options.onSystemInstalled?.()
     return state
   }
 }

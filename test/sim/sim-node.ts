@@ -51,6 +51,8 @@ export interface NodeObserver {
   touched(node: SimNode): void
   /** The log is read back, and nothing was said yet. */
   opened(node: SimNode, core: NodeCore): void
+  /** All that it had is in place, what a crash had cut short as well. */
+  started(node: SimNode, core: NodeCore): void
   sent(node: SimNode, to: NodeId, message: RangeMessage): void
   delivered(node: SimNode, from: NodeId, messages: readonly RangeMessage[]): void
   /** The process ended by itself: it would not start, or must not go on. */
@@ -199,6 +201,7 @@ export class SimNode {
     this.#process = { clock, context: core.context, handlers: core.peerHandlers }
     this.#core = core
     await core.start()
+    if (this.#core === core) observer.started(this, core)
   }
 
   #observed(transport: Transport): Transport {

@@ -2,10 +2,12 @@
 
 import { strict as assert } from 'node:assert'
 import { must } from '../../src/base/assert.ts'
-import { type NodeId, type RangeId, type ReplicaId, asNodeId } from '../../src/base/ids.ts'
+import { type NodeId, type RangeId, type ReplicaId, asNodeId, systemKeyspace } from '../../src/base/ids.ts'
 import { type Prng, createPrng } from '../../src/base/prng.ts'
+import { encodeRow, latestPrefix } from '../../src/mvcc/engine-keys.ts'
 import type { NodeCore } from '../../src/node-core.ts'
 import type { Replica } from '../../src/range/replica.ts'
+import { registryKey } from '../../src/range/node-registry.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import type { RangeMessage } from '../../src/transport/transport.ts'
 import { MemoryNetwork } from '../transport/memory-transport.ts'
@@ -19,6 +21,8 @@ import type { Trace } from './trace.ts'
 const rangeStart = 10
 /** 2026-01-01, so that traces read the same whenever they are made. */
 const unixStartMs = 1_767_225_600_000
+/** Where the engine has the records of the nodes. */
+const registered = latestPrefix + encodeRow(systemKeyspace, registryKey(asNodeId('')))
 const messageKinds = new Map<string, number>()
 
 export class World implements NodeObserver {
@@ -140,6 +144,16 @@ export class World implements NodeObserver {
     this.trace.line(this.nowMs, node.name, `opened, ${core.log.recovered.length} replicas`)
     this.#watch(() => {
       for (const recovered of core.log.recovered) this.checker(recovered.rangeId).recovered(recovered)
+    })
+  }
+
+  started(node: SimNode, { context }: NodeCore): void {
+    this.#watch(() => {
+      for (const key of node.engineDisk.pairs().keys()) {
+        if (!key.startsWith(registered)) continue
+        const name = asNodeId(key.slice(registered.length))
+        assert.ok(context.knownStore(name) !== undefined, `${node.name} knows ${name}, of whom its state speaks`)
+      }
     })
   }
 

@@ -91,6 +91,23 @@ export const snapshotMutants: readonly Mutant[] = [
     },
   },
   {
+    name: 'installed-and-not-read',
+    rows: [27],
+    does: 'Who the nodes are is not read from an install that a crash has cut short and the next start did again.',
+    edits: [
+      {
+        file: store,
+        find: '    await this.#options.onSystemInstalled?.()\n',
+        replace: '    if (this.#isStarted) await this.#options.onSystemInstalled?.()\n',
+      },
+    ],
+    caughtBy: {
+      kind: 'unit',
+      test: 'test/sim/crash-points.test.ts',
+      name: 'a snapshot comes in, and its receiver crashes',
+    },
+  },
+  {
     name: 'log-not-reset-after-install',
     rows: [27],
     does: 'After a crash between the state of a snapshot and the reset of the log, the log stays as it was.',
