@@ -3,10 +3,11 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import { must } from '../../src/base/assert.ts'
 import type { Sample } from './sample.ts'
-import { type Usage, usageOf } from './usage.ts'
+import { type Usage, diskWrittenBytes, usageOf } from './usage.ts'
 import { type Work, flagsOf } from './work.ts'
 
 export interface Server {
@@ -54,7 +55,9 @@ export async function measure(peer: Peer, work: Work, at: string, time: RoundTim
   const servers = await peer.servers()
   const before = new Map<string, Usage>()
   const after = new Map<string, Usage>()
+  const written: number[] = []
   const look = (into: Map<string, Usage>, loadPid: number): void => {
+    written.push(diskWrittenBytes(tmpdir()))
     for (const { name, pid } of [...servers, { name: 'load', pid: loadPid }]) into.set(name, usageOf(pid))
   }
   const flags = [...flagsOf(work, at), '-seconds', String(time.seconds), '-warmup', String(time.warmupSeconds)]
@@ -65,7 +68,7 @@ export async function measure(peer: Peer, work: Work, at: string, time: RoundTim
   const used = (name: string, pick: (usage: Usage) => number): number =>
     pick(must(after.get(name), 'the load said when it ended')) - pick(must(before.get(name)))
   const names = [...before.keys()]
-  const sent = servers.reduce((sum, { name }) => sum + used(name, usage => usage.writtenBytes), 0)
+  const [writtenBefore = Number.NaN, writtenAfter = Number.NaN] = written
   return {
     perSecond: measured.perSecond,
     p50Ms: measured.p50Ms,
@@ -74,7 +77,7 @@ export async function measure(peer: Peer, work: Work, at: string, time: RoundTim
     errors: measured.errors,
     cpuMicros: Object.fromEntries(names.map(name => [name, used(name, usage => usage.cpuMicros) / operations])),
     residentMib: Object.fromEntries(names.map(name => [name, must(after.get(name)).residentMib])),
-    writeFactor: measured.writtenBytes === 0 ? 0 : sent / measured.writtenBytes,
+    writeFactor: measured.writtenBytes === 0 ? 0 : (writtenAfter - writtenBefore) / measured.writtenBytes,
   }
 }
 

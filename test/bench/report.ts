@@ -48,7 +48,7 @@ function cells(sample: Sample): string[] {
     sample.p999Ms.toFixed(2),
     [load, ...Object.values(servers)].map(micros => micros.toFixed(1)).join(' '),
     whole(Object.entries(sample.residentMib).reduce((sum, [name, mib]) => (name === 'load' ? sum : sum + mib), 0)),
-    sample.writeFactor === 0 ? '' : sample.writeFactor.toFixed(1),
+    sample.writeFactor > 0 ? sample.writeFactor.toFixed(1) : '',
   ]
 }
 

@@ -10,7 +10,7 @@ export interface Sample {
   readonly cpuMicros: Readonly<Record<string, number>>
   /** Mebibytes resident at the end, by process. */
   readonly residentMib: Readonly<Record<string, number>>
-  /** Bytes that the servers sent to the disk, for each byte of keys and values that was written. 0: nothing was written. */
+  /** Bytes that reached the disk, for each byte of keys and values that was written. 0: nothing was. NaN: no one disk holds the data. */
   readonly writeFactor: number
 }
 
