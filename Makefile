@@ -164,6 +164,10 @@ bench-limits: setup ## What grpc-js, the log's flushes and LevelDB do alone with
 bench-growth: setup ## Costs against keys (KEYS_MAX=1000000), replicas, value sizes and history
 	@node test/bench/growth.ts
 
+.PHONY: bench-profile
+bench-profile: setup ## Where the CPU of one kind of work goes: WORK=put, CALLERS=256, SECONDS=8; keeps the profiles
+	@node test/bench/profile.ts
+
 .PHONY: image
 image: ## Build the container image quorate:latest with podman, buildah or docker
 	@docker/build.sh
