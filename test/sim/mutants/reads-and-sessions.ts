@@ -152,7 +152,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'refused-flush-ends-the-node',
-    rows: [59],
+    rows: [0],
     does: 'A flush that is refused because one replica applied an entry by half ends the whole node.',
     edits: [
       {
