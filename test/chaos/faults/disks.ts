@@ -1,7 +1,7 @@
 // A disk without room. The node ends, and says why; once there is room again it starts with what it had.
 
 import { readFileSync, statSync } from 'node:fs'
-import { type Fault, isSound, shuffled } from './fault.ts'
+import { type Claim, type Fault, type Stage, isSound, shuffled } from './fault.ts'
 
 const startLimitMs = 30_000
 /** As Node says it, and as LevelDB does. */
@@ -11,13 +11,15 @@ export const fullDisk: Fault = {
   name: 'disk full',
   async plan(stage) {
     const candidates = shuffled(stage.prng, [...stage.disks])
-    const [name, disk] = candidates.find(([node]) => isSound(stage, stage.cluster.node(node))) ?? []
+    const isReached = (name: string): boolean => linksTo(stage, name).every(stage.isFree)
+    const [name, disk] = candidates.find(([node]) => isSound(stage, stage.cluster.node(node)) && isReached(node)) ?? []
     if (name === undefined || disk === undefined) return undefined
     const node = stage.cluster.node(name)
     const logged = statSync(node.logPath).size
     return {
       describe: name,
-      claims: [`process:${name}`],
+      // Who is cut off has nothing to write, and needs no room.
+      claims: [`process:${name}`, ...linksTo(stage, name)],
       impaired: [name],
       // It ends when it next needs a block: until then it works as before.
       showsWithinMs: 15_000,
@@ -36,4 +38,10 @@ export const fullDisk: Fault = {
       },
     }
   },
+}
+
+/** The ways by which the others reach the node. */
+function linksTo({ cluster }: Stage, name: string): Claim[] {
+  const others = cluster.nodes.filter(node => node.name !== name)
+  return others.map((other): Claim => `link:${cluster.link(other.name, name).name}`)
 }
