@@ -11,13 +11,15 @@ import { chaosTable } from './run-table.ts'
 const lengthMs = 120_000
 const limitMs = lengthMs + 300_000
 const folder = join(import.meta.dirname, '../../.cache/chaos/test')
+/** Five nodes and their proxies share what CPU there is, and machines that only run tests are often slow: `make chaos` asks for 300. */
+const okPerSecondMin = 50
 /** New every day, so that the days add up; a failure names it. */
 const seed = numberOf('SEED', Math.floor(Date.now() / 86_400_000))
 
 test(
   'two minutes of overlapping faults on five nodes break no promise',
   async () => {
-    const report = await runChaos({ seed, lengthMs, folder })
+    const report = await runChaos({ seed, lengthMs, folder, okPerSecondMin })
     console.log(chaosTable(report))
     expect(report.reasons).toEqual([])
     expect(report.verdict).toBe('ok')

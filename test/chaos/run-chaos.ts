@@ -27,6 +27,8 @@ export interface ChaosOptions {
   readonly electionTimeoutMs?: number
   readonly faults?: readonly Fault[]
   readonly clients?: number
+  /** With fewer operations that come out ok, the run is void. Default 300 (PROOF.md 2). */
+  readonly okPerSecondMin?: number
   readonly say?: (line: string) => void
   /** Ends the nemesis' time early; all the rest is done as ever. */
   readonly signal?: AbortSignal
@@ -160,6 +162,7 @@ async function runWith(options: ChaosOptions, stage: Stagehands): Promise<ChaosR
     history: typeof checked === 'string' ? undefined : checked,
     convergedMs: typeof convergence === 'string' ? undefined : convergence,
     failures,
+    okPerSecondMin: options.okPerSecondMin,
   })
   writeFileSync(join(folder, 'report.json'), JSON.stringify(report, undefined, 2))
   await finish(cluster, report)
@@ -168,11 +171,14 @@ async function runWith(options: ChaosOptions, stage: Stagehands): Promise<ChaosR
 
 /** The worst that was found comes first: wrong answers, then a cluster that broke, then a run that says nothing. */
 function judged(
-  found: Omit<ChaosReport, 'verdict' | 'reasons'> & { readonly failures: readonly string[] },
+  found: Omit<ChaosReport, 'verdict' | 'reasons'> & {
+    readonly failures: readonly string[]
+    readonly okPerSecondMin: number | undefined
+  },
 ): ChaosReport {
-  const { failures, ...report } = found
+  const { failures, okPerSecondMin, ...report } = found
   const history = report.history?.verdict
-  const { isVoid, reasons: weaknesses } = judgeWorkload(report.workload)
+  const { isVoid, reasons: weaknesses } = judgeWorkload(report.workload, okPerSecondMin)
   const voids = report.nemesis.voids.map(fault => `without effect: ${fault}`)
   const reasons = [
     ...(history === undefined || history === 'ok'

@@ -65,8 +65,11 @@ export class WorkloadCounts {
 }
 
 /** Only what came out ok counts towards the rate: refusals are cheap, and say little. */
-export function judgeWorkload(report: WorkloadReport): WorkloadJudgement {
-  const { okPerSecondMin, writeShareMin, infoShareMax } = workloadFloor
+export function judgeWorkload(
+  report: WorkloadReport,
+  okPerSecondMin: number = workloadFloor.okPerSecondMin,
+): WorkloadJudgement {
+  const { writeShareMin, infoShareMax } = workloadFloor
   const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
   const reasons: string[] = []
   if (!(report.okPerSecond >= okPerSecondMin))
