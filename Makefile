@@ -156,6 +156,10 @@ failover: setup ## Kill, pause and blackhole the leader: KILLS=20 PAUSES=5 BLACK
 bench: setup ## Every kind of work beside etcd, three nodes each; QUICK=1 for the ratios in two minutes, ONLY=put,cas
 	@node test/bench/bench.ts
 
+.PHONY: bench-charts
+bench-charts: setup ## What make bench measured last, as SVG in test/bench/charts, for the README
+	@node test/bench/charts.ts
+
 .PHONY: bench-limits
 bench-limits: setup ## What grpc-js, the log's flushes and LevelDB do alone with the same bytes
 	@node test/bench/limits.ts
