@@ -1,15 +1,16 @@
-// A run: what one source did between two engine flushes, in order (DESIGN.md 7). In memory it is a list of versions
-// that point at their predecessors; stored, one 'h' record that holds each effect with the version it replaced.
+// A run: what one source did between two engine flushes, in order (DESIGN.md 7), as one 'h' record that holds each effect with
+// the version it replaced. It is encoded as it grows, so that what was replaced need not live on.
 //
 // Stored: format version, CRC over run id and the rest, first stamp, last stamp, count; an effect is flags (what its
 // previous version is), index above the run's first, timestamp, row, and the previous version's own record, whole.
 
 import { crc32 } from 'node:zlib'
+import { must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { ByteReader, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
 import { encodeRunId, type Source } from './engine-keys.ts'
-import { decodeVersion, formatVersion, type Version } from './version.ts'
+import { type NewVersion, type Version, decodeVersion, formatVersion } from './version.ts'
 
 /** A longer run is ended between two entries: reading one effect reads its whole record. */
 export const runBytesMax = 256 * 1024
@@ -18,35 +19,6 @@ export interface RunBounds {
   readonly firstIndex: Index
   readonly lastIndex: Index
   readonly lastStamp: Timestamp
-}
-
-export class LiveRun {
-  readonly source: Source
-  readonly firstIndex: Index
-  readonly effects: Version[] = []
-  lastIndex: Index
-  firstStamp: Timestamp
-  lastStamp: Timestamp
-  bytes = 0
-
-  constructor(source: Source, firstIndex: Index, timestamp: Timestamp) {
-    this.source = source
-    this.firstIndex = firstIndex
-    this.lastIndex = firstIndex
-    this.firstStamp = timestamp
-    this.lastStamp = timestamp
-  }
-
-  /** Returns the bytes that the effect will take. */
-  push(version: Version): number {
-    this.effects.push(version)
-    this.lastIndex = version.index
-    if (version.timestamp > this.lastStamp) this.lastStamp = version.timestamp
-    if (version.timestamp < this.firstStamp) this.firstStamp = version.timestamp
-    const bytes = effectBytesMax(version)
-    this.bytes += bytes
-    return bytes
-  }
 }
 
 /** What replaced what: `previous` is what was there before the effect of `index` at `timestamp`. */
@@ -71,32 +43,91 @@ const previousInline = 1
 const crcOffset = 1
 const bodyOffset = 5
 
-function effectBytesMax(version: Version): number {
-  return 1 + 8 + 3 * varintBytesMax + version.row.length + (version.previous?.record.length ?? 0)
-}
+/** What an effect takes beside its row and the version that it replaced, at most. */
+const effectHeaderBytesMax = 1 + 8 + 3 * varintBytesMax
+/** What stands before the effects, at most: kept free, since how many they are is known at the end. */
+const headBytesMax = bodyOffset + 16 + varintBytesMax
 
-export function encodeRun(run: LiveRun): Buffer {
-  const target = Buffer.allocUnsafe(bodyOffset + 16 + varintBytesMax + run.bytes)
-  target[0] = formatVersion
-  let offset = writeFixed(target, run.firstStamp, bodyOffset)
-  offset = writeFixed(target, run.lastStamp, offset)
-  offset = writeVarint(target, run.effects.length, offset)
-  for (const effect of run.effects) {
-    const { previous } = effect
-    target[offset++] = previous ? previousInline : previousNone
-    offset = writeVarint(target, effect.index - run.firstIndex, offset)
-    offset = writeFixed(target, effect.timestamp, offset)
-    offset = writeVarint(target, effect.row.length, offset)
-    offset += target.write(effect.row, offset, 'latin1')
-    if (previous) {
-      offset = writeVarint(target, previous.record.length, offset)
-      target.set(previous.record, offset)
-      offset += previous.record.length
-    }
+export class LiveRun {
+  readonly source: Source
+  readonly firstIndex: Index
+  lastIndex: Index
+  firstStamp: Timestamp
+  lastStamp: Timestamp
+  #count = 0
+  #target: Buffer = Buffer.allocUnsafeSlow(16 * 1024)
+  #end = headBytesMax
+  /** What has been read back, by row, oldest first, and how far. */
+  readonly #read = new Map<string, StoredEffect[]>()
+  #readTo = headBytesMax
+
+  constructor(source: Source, firstIndex: Index, timestamp: Timestamp) {
+    this.source = source
+    this.firstIndex = firstIndex
+    this.lastIndex = firstIndex
+    this.firstStamp = timestamp
+    this.lastStamp = timestamp
   }
-  const record = target.subarray(0, offset)
-  record.writeUInt32LE(runCrc(encodeRunId(run.source, run.firstIndex), record), crcOffset)
-  return record
+
+  get bytes(): number {
+    return this.#end
+  }
+
+  /** `previous`: the record of what the effect replaced. Returns the bytes that it takes. */
+  push({ row, keyBytes, index, timestamp }: NewVersion, previous: Buffer | undefined): number {
+    const bytes = effectHeaderBytesMax + row.length + (previous?.length ?? 0)
+    if (this.#end + bytes > this.#target.length) this.#grow(bytes)
+    const target = this.#target
+    let offset = this.#end
+    target[offset++] = previous === undefined ? previousNone : previousInline
+    offset = writeVarint(target, index - this.firstIndex, offset)
+    offset = writeFixed(target, timestamp, offset)
+    offset = writeVarint(target, row.length, offset)
+    target[offset] = row.charCodeAt(0)
+    target.set(keyBytes, offset + 1)
+    offset += row.length
+    if (previous !== undefined) {
+      offset = writeVarint(target, previous.length, offset)
+      target.set(previous, offset)
+      offset += previous.length
+    }
+    const taken = offset - this.#end
+    this.#end = offset
+    this.#count++
+    this.lastIndex = index
+    if (timestamp > this.lastStamp) this.lastStamp = timestamp
+    if (timestamp < this.firstStamp) this.firstStamp = timestamp
+    return taken
+  }
+
+  /** What the effect of `index` at `timestamp` replaced; null: nothing. */
+  previous(row: string, index: Index, timestamp: Timestamp): Version | null | undefined {
+    const reader = new ByteReader(this.#target.subarray(0, this.#end), this.#readTo)
+    while (reader.offset < this.#end) must(readEffect(reader, this.firstIndex, this.#read), 'what was encoded is whole')
+    this.#readTo = this.#end
+    return effectAt(this.#read.get(row), index, timestamp)?.previous
+  }
+
+  /** As stored. */
+  encode(): Buffer {
+    const head = Buffer.allocUnsafe(headBytesMax)
+    head[0] = formatVersion
+    let offset = writeFixed(head, this.firstStamp, bodyOffset)
+    offset = writeFixed(head, this.lastStamp, offset)
+    offset = writeVarint(head, this.#count, offset)
+    const start = headBytesMax - offset
+    this.#target.set(head.subarray(0, offset), start)
+    const record = this.#target.subarray(start, this.#end)
+    record.writeUInt32LE(runCrc(encodeRunId(this.source, this.firstIndex), record), crcOffset)
+    return record
+  }
+
+  /** What was read back holds on to the bytes where they were. */
+  #grow(bytes: number): void {
+    const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.#target.length, this.#end + bytes))
+    grown.set(this.#target.subarray(0, this.#end))
+    this.#target = grown
+  }
 }
 
 /** undefined: the bytes are damaged, or not this run's. */
@@ -109,23 +140,53 @@ export function decodeRun(runId: string, firstIndex: Index, stored: Uint8Array):
   const effects = new Map<string, StoredEffect[]>()
   let lastIndex = firstIndex
   for (let left = reader.varint(); left > 0; left--) {
-    const flags = reader.byte()
-    const index = (firstIndex + reader.varint()) as Index
-    const timestamp = reader.fixed() as Timestamp
-    const rowLength = reader.varint()
-    const row = reader.view(rowLength).toString('latin1')
-    let previous: Version | null = null
-    if (flags === previousInline) {
-      const decoded = decodeVersion(row, reader.view(reader.varint()))
-      if (decoded === undefined) return undefined
-      previous = decoded
-    } else if (flags !== previousNone) return undefined
-    lastIndex = index
-    const known = effects.get(row)
-    if (known === undefined) effects.set(row, [{ index, timestamp, previous }])
-    else known.push({ index, timestamp, previous })
+    const effect = readEffect(reader, firstIndex, effects)
+    if (effect === undefined) return undefined
+    lastIndex = effect.index
   }
   return { firstStamp, lastStamp, lastIndex, bytes: stored.length, effects }
+}
+
+/** Adds the effect that stands next; undefined: it is damaged. */
+function readEffect(
+  reader: ByteReader,
+  firstIndex: Index,
+  effects: Map<string, StoredEffect[]>,
+): StoredEffect | undefined {
+  const flags = reader.byte()
+  const index = (firstIndex + reader.varint()) as Index
+  const timestamp = reader.fixed() as Timestamp
+  const row = reader.view(reader.varint()).toString('latin1')
+  let previous: Version | null = null
+  if (flags === previousInline) {
+    const decoded = decodeVersion(row, reader.view(reader.varint()))
+    if (decoded === undefined) return undefined
+    previous = decoded
+  } else if (flags !== previousNone) return undefined
+  const effect = { index, timestamp, previous }
+  const known = effects.get(row)
+  if (known === undefined) effects.set(row, [effect])
+  else known.push(effect)
+  return effect
+}
+
+/** The first effect of `index` at `timestamp`; they ascend in both. */
+export function effectAt(
+  effects: readonly StoredEffect[] | undefined,
+  index: Index,
+  timestamp: Timestamp,
+): StoredEffect | undefined {
+  if (effects === undefined) return undefined
+  let low = 0
+  let high = effects.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const effect = effects[middle] as StoredEffect
+    if (effect.index < index || (effect.index === index && effect.timestamp < timestamp)) low = middle + 1
+    else high = middle
+  }
+  const found = effects[low]
+  return found?.index === index && found.timestamp === timestamp ? found : undefined
 }
 
 function runCrc(runId: string, record: Buffer): number {

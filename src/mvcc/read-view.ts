@@ -6,7 +6,6 @@ import type { Engine, EnginePair, EngineReader, EngineSnapshot, EngineSpan } fro
 import { latestPrefix, prefixSpan, type RowSpan, tombstonePrefix } from './engine-keys.ts'
 import { decodeStored } from './key-record.ts'
 import type { Version } from './version.ts'
-import type { WriteBuffer } from './write-buffer.ts'
 
 const pagePairsMax = 500
 const pageBytesMax = 512 * 1024
@@ -27,10 +26,11 @@ export class ReadView {
   readonly #reverse: boolean
   #position = 0
 
-  constructor(engine: Engine, buffers: readonly WriteBuffer[], options: ReadViewOptions) {
+  /** `buffered`: what waits for the engine, by row; of the newer buffer, then of the older. */
+  constructor(engine: Engine, buffered: readonly [readonly Version[], readonly Version[]], options: ReadViewOptions) {
     this.#snapshot = engine.snapshot()
     this.#reverse = options.reverse
-    this.#buffered = mergeBuffered(buffers, options)
+    this.#buffered = mergeBuffered(buffered, options.reverse)
     const prefixes = options.withTombstones ? [latestPrefix, tombstonePrefix] : [latestPrefix]
     this.#cursors = prefixes.map(
       prefix => new SpanCursor(this.#snapshot, prefixSpan(prefix, options.span), options.reverse, options.rowsHint),
@@ -114,9 +114,11 @@ class SpanCursor {
   }
 }
 
-/** In the reader's direction; `buffers` newest first. */
-function mergeBuffered(buffers: readonly WriteBuffer[], options: ReadViewOptions): readonly Version[] {
-  const [newer = [], older = []] = buffers.map(buffer => buffer.inSpan(options.span))
+/** In the reader's direction. */
+function mergeBuffered(
+  [newer, older]: readonly [readonly Version[], readonly Version[]],
+  isReverse: boolean,
+): readonly Version[] {
   const merged: Version[] = []
   let position = 0
   for (const version of newer) {
@@ -126,6 +128,6 @@ function mergeBuffered(buffers: readonly WriteBuffer[], options: ReadViewOptions
     merged.push(version)
   }
   for (; position < older.length; position++) merged.push(older[position] as Version)
-  if (options.reverse) merged.reverse()
+  if (isReverse) merged.reverse()
   return merged
 }

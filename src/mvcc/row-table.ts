@@ -1,52 +1,104 @@
 // The rows that are in memory, each with its newest version: those that wait in a write buffer, and those written or read of
 // late, so that a write need not read first (DESIGN.md 7). One table for both: a put looks its key up once. Bounded in
-// bytes, oldest row out first; a row that waits stays.
+// bytes, oldest out first; a row that waits stays.
 //
-// Invariant: the version of a clean row is what the engine holds, and that of a dirty one is newer.
+// What lives for seconds must not be objects: V8's collector copies and marks each of them. So the versions stand as bytes in
+// chunks, one behind the other as they came, and a map has the place of each row's newest.
+//
+// Invariants: the version of a clean row is what the engine holds, and that of a dirty one is newer. Bytes in a chunk never
+// change, and a chunk is never used again: who holds a view of a value keeps it.
 
-import type { Version } from './version.ts'
+import { assert, must } from '../base/assert.ts'
+import { type NewVersion, type Version, encodeVersion, readVersion, versionHeaderBytesMax } from './version.ts'
 
-export interface Row {
-  readonly name: string
-  version: Version
-  /** The number of the write buffer that it was last written in; 0: it was read from the engine. */
+/** Where a version stands: its chunk's number, and the word in it. */
+export type Place = number & { readonly brand: 'Place' }
+
+interface Chunk {
+  readonly number: number
+  readonly bytes: Buffer
+  readonly words: Uint32Array
+  /** Words used. */
+  end: number
+  /** The last write buffer that anything in it waits in. */
   buffer: number
 }
 
-/** A row's objects and its place in the map, roughly. */
-const overheadBytes = 300
-/** Rows looked at for one that comes, and for each flush: going through all that wait would hold up everything else. */
-const looksPerRow = 8
+const wordBytes = 4
+/** Words of a slot before its row and its record: the write buffer, the position in it, the bytes of the row and of the record. */
+const headerWords = 4
+const chunkBytesMin = 64 * 1024
+/** Whoever holds a value holds all of its chunk. */
+const chunkBytesMax = 1024 * 1024
+const chunkWordsMax = chunkBytesMax / wordBytes
+/** Places stay small integers: a number and a word in 31 bits. */
+const chunksMax = 2 ** 31 / chunkWordsMax
+/** A row costs its place in the map and its name there as well, roughly. */
+const overheadBytes = 100
+/** Rows looked at for one that comes, and for each flush: going through all of a chunk would hold up everything else. */
+const looksPerRow = 4
 const looksPerFlush = 10_000
 
 export class RowTable {
   readonly #bytesMax: number
-  readonly #rows = new Map<string, Row>()
+  readonly #chunkBytes: number
+  #places = new Map<string, Place>()
+  /** By number; numbers are used again once their chunk is gone. */
+  #chunks: (Chunk | undefined)[] = []
+  #numbers: number[] = []
+  /** Oldest first; the last one is written to. */
+  #order: Chunk[] = []
   #bytes = 0
+  /** How far the oldest chunk has been looked through. */
+  #looked = 0
   /** Rows of the buffers up to here are in the engine. */
   #settled = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
+    this.#chunkBytes = Math.min(chunkBytesMax, Math.max(chunkBytesMin, bytesMax / 16))
   }
 
-  get(name: string): Row | undefined {
-    return this.#rows.get(name)
+  get(name: string): Place | undefined {
+    return this.#places.get(name)
   }
 
-  /** A row that is not here yet. It may go at once: whoever means to write it adds it written. */
-  add(version: Version, buffer: number): Row {
-    const row: Row = { name: version.row, version, buffer }
-    this.#rows.set(version.row, row)
-    this.#bytes += rowBytes(row)
-    this.#evict(looksPerRow)
-    return row
+  version(name: string, place: Place): Version {
+    const { bytes, words } = this.#chunk(place)
+    const at = place % chunkWordsMax
+    const start = (at + headerWords) * wordBytes + (words[at + 2] ?? 0)
+    return readVersion(name, bytes.subarray(start, start + (words[at + 3] ?? 0)))
   }
 
-  replace(row: Row, version: Version, buffer: number): void {
-    this.#bytes += version.record.length - row.version.record.length
-    row.version = version
-    row.buffer = buffer
+  /** The number of the write buffer that the version came with; 0: it was read from the engine. */
+  bufferOf(place: Place): number {
+    return this.#chunk(place).words[place % chunkWordsMax] ?? 0
+  }
+
+  positionOf(place: Place): number {
+    return this.#chunk(place).words[(place % chunkWordsMax) + 1] ?? 0
+  }
+
+  /** A version that `buffer` keeps at `position`. `crc`: over what all replicas agree on. */
+  put(from: NewVersion, buffer: number, position: number): { readonly place: Place; readonly crc: number } {
+    const rowBytes = from.row.length
+    const chunk = this.#room(rowBytes + versionHeaderBytesMax + from.value.length)
+    const at = chunk.end
+    const rowAt = (at + headerWords) * wordBytes
+    chunk.bytes[rowAt] = from.row.charCodeAt(0)
+    chunk.bytes.set(from.keyBytes, rowAt + 1)
+    const { end, crc } = encodeVersion(chunk.bytes, rowAt + rowBytes, from)
+    const place = this.#take(chunk, from.row, end - rowAt - rowBytes, buffer, position)
+    return { place, crc }
+  }
+
+  /** What the engine holds for a row that is not here. It may go at once. */
+  addStored({ row, record }: Version): void {
+    const chunk = this.#room(row.length + record.length)
+    const rowAt = (chunk.end + headerWords) * wordBytes
+    chunk.bytes.write(row, rowAt, 'latin1')
+    chunk.bytes.set(record, rowAt + row.length)
+    this.#take(chunk, row, record.length, 0, 0)
   }
 
   /** The rows of `buffer` are in the engine, but for those written anew since. */
@@ -57,39 +109,84 @@ export class RowTable {
 
   /** The engine holds the row no longer. */
   forget(name: string): void {
-    const row = this.#rows.get(name)
-    if (row !== undefined && this.#isClean(row)) this.#delete(row)
+    const place = this.#places.get(name)
+    if (place === undefined || this.bufferOf(place) > this.#settled) return
+    this.#places.delete(name)
+    this.#bytes -= overheadBytes
   }
 
   /** What waits is void as well. */
   clear(): void {
-    this.#rows.clear()
+    this.#places = new Map()
+    this.#chunks = []
+    this.#numbers = []
+    this.#order = []
     this.#bytes = 0
+    this.#looked = 0
   }
 
-  #isClean(row: Row): boolean {
-    return row.buffer <= this.#settled
+  #chunk(place: Place): Chunk {
+    return must(this.#chunks[Math.floor(place / chunkWordsMax)], 'a place is of a chunk that is there')
+  }
+
+  #room(bytes: number): Chunk {
+    const words = headerWords + Math.ceil(bytes / wordBytes)
+    const last = this.#order.at(-1)
+    if (last !== undefined && last.end + words <= Math.min(last.words.length, chunkWordsMax)) return last
+    const number = this.#numbers.pop() ?? this.#chunks.length
+    assert(number < chunksMax, 'the rows in memory fit their places')
+    // Small at first, so that a small state is.
+    const wanted = Math.min(this.#chunkBytes, Math.max(chunkBytesMin, this.#bytes))
+    const buffer = new ArrayBuffer(Math.max(Math.ceil(wanted / wordBytes), words) * wordBytes)
+    const chunk = { number, bytes: Buffer.from(buffer), words: new Uint32Array(buffer), end: 0, buffer: 0 }
+    this.#chunks[number] = chunk
+    this.#order.push(chunk)
+    this.#bytes += buffer.byteLength
+    return chunk
+  }
+
+  #take(chunk: Chunk, row: string, recordBytes: number, buffer: number, position: number): Place {
+    const at = chunk.end
+    const { words } = chunk
+    words[at] = buffer
+    words[at + 1] = position
+    words[at + 2] = row.length
+    words[at + 3] = recordBytes
+    chunk.end = at + headerWords + Math.ceil((row.length + recordBytes) / wordBytes)
+    if (buffer > chunk.buffer) chunk.buffer = buffer
+    const place = (chunk.number * chunkWordsMax + at) as Place
+    const { size } = this.#places
+    this.#places.set(row, place)
+    if (this.#places.size > size) this.#bytes += overheadBytes
+    this.#evict(looksPerRow)
+    return place
   }
 
   #evict(looksMax: number): void {
-    if (this.#bytes <= this.#bytesMax) return
-    let left = Math.min(looksMax, this.#rows.size)
-    for (const row of this.#rows.values()) {
-      if (this.#bytes <= this.#bytesMax || left-- === 0) return
-      this.#delete(row)
-      if (this.#isClean(row)) continue
-      // It stays, and is the last to be looked at again.
-      this.#rows.set(row.name, row)
-      this.#bytes += rowBytes(row)
+    for (let left = looksMax; left > 0 && this.#bytes > this.#bytesMax; left--) {
+      const [oldest] = this.#order
+      if (oldest === undefined || oldest.buffer > this.#settled) return
+      if (this.#looked < oldest.end) this.#lookAt(oldest)
+      else this.#drop(oldest)
     }
   }
 
-  #delete(row: Row): void {
-    this.#rows.delete(row.name)
-    this.#bytes -= rowBytes(row)
+  #lookAt({ number, bytes, words }: Chunk): void {
+    const at = this.#looked
+    const rowBytes = words[at + 2] ?? 0
+    const rowAt = (at + headerWords) * wordBytes
+    const name = bytes.toString('latin1', rowAt, rowAt + rowBytes)
+    this.#looked = at + headerWords + Math.ceil((rowBytes + (words[at + 3] ?? 0)) / wordBytes)
+    if (this.#places.get(name) !== number * chunkWordsMax + at) return
+    this.#places.delete(name)
+    this.#bytes -= overheadBytes
   }
-}
 
-function rowBytes({ name, version }: Row): number {
-  return version.record.length + name.length + overheadBytes
+  #drop({ number, bytes }: Chunk): void {
+    this.#order.shift()
+    this.#chunks[number] = undefined
+    this.#numbers.push(number)
+    this.#bytes -= bytes.byteLength
+    this.#looked = 0
+  }
 }

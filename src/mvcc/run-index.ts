@@ -7,7 +7,7 @@ import type { EngineReader } from '../engine/engine.ts'
 import { type Timestamp, timestampZero } from '../time/timestamp.ts'
 import { DamageError } from '../engine/engine.ts'
 import { decodeRunId, encodeRunId, prefixSpan, runBoundsPrefix, runPrefix, type Source } from './engine-keys.ts'
-import { type DecodedRun, decodeRun, decodeRunBounds, type RunBounds } from './history-run.ts'
+import { type DecodedRun, decodeRun, decodeRunBounds, effectAt, type RunBounds } from './history-run.ts'
 import type { Version } from './version.ts'
 
 const decodedBytesMax = 8 * 1024 * 1024
@@ -77,7 +77,7 @@ export class RunIndex {
     if (bounds === undefined) return null
     const id = encodeRunId(version.source, bounds.firstIndex)
     const effects = this.#read(id, bounds).effects.get(version.row)
-    const effect = effects?.find(one => one.index === version.index && one.timestamp === version.timestamp)
+    const effect = effectAt(effects, version.index, version.timestamp)
     if (effect === undefined) throw new DamageError(runPrefix + id, 'an effect of its run is missing')
     return effect.previous
   }

@@ -29,14 +29,14 @@ import {
   type Source,
   tombstonePrefix,
 } from './engine-keys.ts'
-import { encodeRun, encodeRunBounds } from './history-run.ts'
+import { encodeRunBounds } from './history-run.ts'
 import { decodeStored, type KeyRecord, toRecord } from './key-record.ts'
 import { checkMarkers, firstMarker, firstMarkerOperations } from './marker.ts'
 import { ReadView } from './read-view.ts'
-import { type Row, RowTable } from './row-table.ts'
+import { type Place, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
-import { createVersion, type Stored, type Version, valueBytes } from './version.ts'
-import { WriteBuffer } from './write-buffer.ts'
+import { type NewVersion, type Version, valueBytes } from './version.ts'
+import { type Stored, WriteBuffer } from './write-buffer.ts'
 
 export type { Source } from './engine-keys.ts'
 export type { KeyRecord } from './key-record.ts'
@@ -103,7 +103,7 @@ export class VersionStore {
   readonly #writer: BatchWriter
   readonly #lastStored = (source: Source): number =>
     Math.max(this.#frozen?.lastIndex(source) ?? 0, this.#runs.lastIndex(source))
-  #live = new WriteBuffer(1)
+  #live: WriteBuffer
   /** On its way into the engine, and read through until it is there. */
   #frozen: WriteBuffer | undefined
   #newestStamp: Timestamp = timestampZero
@@ -114,6 +114,7 @@ export class VersionStore {
     this.#engine = engine
     this.#yieldNow = options.yieldNow
     this.#rows = new RowTable(options.cacheBytesMax ?? cacheBytesDefault)
+    this.#live = new WriteBuffer(1, this.#rows)
     this.#runs = new RunIndex(engine)
     this.#writer = writer
   }
@@ -143,7 +144,7 @@ export class VersionStore {
   }
 
   get isDirty(): boolean {
-    return !this.#live.isEmpty
+    return this.#live.size > 0
   }
 
   /** The living latest version. Throws DamageError. */
@@ -239,35 +240,27 @@ export class VersionStore {
     value: Uint8Array,
     timestamp: Timestamp,
   ): Effect {
-    const name = encodeRow(keyspace, key)
-    const row = this.#row(name)
-    const latest = row?.version ?? this.#readLatest(name)
+    const row = encodeRow(keyspace, key)
+    const place = this.#place(row)
+    const latest = place === undefined ? this.#readLatest(row) : this.#rows.version(row, place)
     const alive = latest !== undefined && !latest.deleted ? latest : undefined
     const created = alive?.created ?? timestamp
     const version = (alive?.version ?? 0) + 1
-    const put = this.#push(row, name, key, source, index, timestamp, created, version, false, value, latest)
+    const put = { row, keyBytes: key, source, index, timestamp, created, version, deleted: false, value }
+    const crc = this.#push(put, latest, place)
     const bytesBefore = alive === undefined ? 0 : key.length + valueBytes(alive)
-    return {
-      crc: put.crc,
-      version,
-      wasAlive: alive !== undefined,
-      bytesDelta: key.length + value.length - bytesBefore,
-    }
+    return { crc, version, wasAlive: alive !== undefined, bytesDelta: key.length + value.length - bytesBefore }
   }
 
   /** undefined: the key did not live, and nothing was written. */
   delete(source: Source, index: Index, keyspace: Keyspace, key: Uint8Array, timestamp: Timestamp): Effect | undefined {
-    const name = encodeRow(keyspace, key)
-    const row = this.#row(name)
-    const latest = row?.version ?? this.#readLatest(name)
+    const row = encodeRow(keyspace, key)
+    const place = this.#place(row)
+    const latest = place === undefined ? this.#readLatest(row) : this.#rows.version(row, place)
     if (latest === undefined || latest.deleted) return undefined
-    const put = this.#push(row, name, key, source, index, timestamp, timestamp, 0, true, noValue, latest)
-    return {
-      crc: put.crc,
-      version: 0,
-      wasAlive: true,
-      bytesDelta: -(key.length + valueBytes(latest)),
-    }
+    const deletion = { row, keyBytes: key, source, index, timestamp, created: timestamp, version: 0, deleted: true }
+    const crc = this.#push({ ...deletion, value: noValue }, latest, place)
+    return { crc, version: 0, wasAlive: true, bytesDelta: -(key.length + valueBytes(latest)) }
   }
 
   /**
@@ -282,14 +275,13 @@ export class VersionStore {
     return this.#writer.exclusive(async () => {
       await betweenEntries()
       const frozen = this.#live
-      frozen.freeze()
-      this.#live = new WriteBuffer(frozen.number + 1)
+      this.#live = new WriteBuffer(frozen.number + 1, this.#rows)
       this.#frozen = frozen
       const operations: EngineBatchOperation[] = [...extra()]
       this.#writer.recordedFlush = recordedLogFlush
       await this.#gather(frozen, operations)
       await this.#writer.write(operations)
-      await this.#settle(frozen)
+      this.#settle(frozen)
     })
   }
 
@@ -331,8 +323,8 @@ export class VersionStore {
     return this.#writer.exclusive(async () => {
       // Stays odd, and reads refused, when `work` fails: what is stored then is half of each.
       if (this.#installs % 2 === 0) this.#installs++
-      this.#live = new WriteBuffer(this.#live.number + 1)
       this.#rows.clear()
+      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows)
       this.#runs.clear()
       await work(operations => this.#writer.write(operations))
       await this.#loadRuns()
@@ -345,61 +337,30 @@ export class VersionStore {
     this.#newestStamp = this.#runs.newestStamp
   }
 
-  /** `row`: where it is in memory, `latest` is its version. */
-  #push(
-    row: Row | undefined,
-    name: string,
-    keyBytes: Uint8Array,
-    source: Source,
-    index: Index,
-    timestamp: Timestamp,
-    created: Timestamp,
-    version: number,
-    deleted: boolean,
-    value: Uint8Array,
-    latest: Version | undefined,
-  ): Version {
+  /** `latest`: the row's; `place`: where it is in memory. Returns the checksum over what all replicas agree on. */
+  #push(put: NewVersion, latest: Version | undefined, place: Place | undefined): number {
+    const { index, timestamp } = put
     assert(latest === undefined || timestamp >= latest.timestamp, 'timestamps of one key never descend')
     // Two writes of one key at one instant, in one entry: the first is never visible, and a chain has one way back.
     const replaces = latest !== undefined && latest.timestamp === timestamp && latest.index === index
-    const previous = replaces ? latest.previous : (latest ?? null)
-    // What the engine will hold for the row when the live buffer goes in.
+    const previous = replaces ? this.#live.previous(latest) : latest
+    this.#live.record(put, previous?.record, this.#lastStored)
     let stored: Stored = 'nothing'
-    if (latest !== undefined) {
-      if (row?.buffer === this.#live.number) stored = latest.stored
-      else stored = latest.deleted ? 'tombstone' : 'latest'
-    }
-    const pushed = createVersion({
-      row: name,
-      keyBytes,
-      source,
-      index,
-      timestamp,
-      created,
-      version,
-      deleted,
-      value,
-      previous,
-      stored,
-    })
-    const { number } = this.#live
-    if (row?.buffer !== number) this.#live.addRow(row ?? this.#rows.add(pushed, number))
-    if (row !== undefined) this.#rows.replace(row, pushed, number)
-    this.#live.push(pushed, this.#lastStored)
+    if (latest !== undefined) stored = latest.deleted ? 'tombstone' : 'latest'
     if (timestamp > this.#newestStamp) this.#newestStamp = timestamp
-    return pushed
+    return this.#live.put(put, place, stored)
   }
 
-  #row(name: string): Row | undefined {
+  #place(name: string): Place | undefined {
     if (this.#installs % 2 === 1) this.#checkInstalls(this.#installs)
     return this.#rows.get(name)
   }
 
   #latest(name: string): Version | undefined {
-    const row = this.#row(name)
-    if (row !== undefined) return row.version
+    const place = this.#place(name)
+    if (place !== undefined) return this.#rows.version(name, place)
     const version = this.#readLatest(name)
-    if (version !== undefined) this.#rows.add(version, 0)
+    if (version !== undefined) this.#rows.addStored(version)
     return version
   }
 
@@ -414,7 +375,10 @@ export class VersionStore {
   }
 
   #previous(version: Version): Version | null {
-    return version.previous === undefined ? this.#runs.previous(version) : version.previous
+    const waiting = this.#live.previous(version)
+    if (waiting !== undefined) return waiting
+    const frozen = this.#frozen?.previous(version)
+    return frozen === undefined ? this.#runs.previous(version) : frozen
   }
 
   async #visible(latest: Version | undefined, at: Timestamp): Promise<Version | undefined> {
@@ -427,10 +391,10 @@ export class VersionStore {
   }
 
   #view({ keyspace, start, end, at, limit, reverse }: ScanRequest): ReadView {
-    const buffers = this.#frozen === undefined ? [this.#live] : [this.#live, this.#frozen]
     const span = rowSpan(keyspace, start, end)
+    const buffered = [this.#live.inSpan(span, false), this.#frozen?.inSpan(span, true) ?? []] as const
     const withTombstones = at < this.#newestStamp
-    return new ReadView(this.#engine, buffers, { span, reverse, withTombstones, rowsHint: limit + 1 })
+    return new ReadView(this.#engine, buffered, { span, reverse, withTombstones, rowsHint: limit + 1 })
   }
 
   #checkInstalls(before: number): void {
@@ -440,11 +404,12 @@ export class VersionStore {
 
   async #gather(frozen: WriteBuffer, operations: EngineBatchOperation[]): Promise<void> {
     let sliceEnd = operations.length + sliceOperations
-    for (const version of frozen.versions) {
+    for (let position = 0; position < frozen.size; position++) {
+      const version = frozen.version(position)
       const own = version.deleted ? tombstonePrefix : latestPrefix
       const other = version.deleted ? latestPrefix : tombstonePrefix
       operations.push({ key: own + version.row, value: version.record })
-      const isOtherStored = version.stored === (version.deleted ? 'latest' : 'tombstone')
+      const isOtherStored = frozen.stored(position) === (version.deleted ? 'latest' : 'tombstone')
       if (isOtherStored) operations.push({ key: other + version.row, value: undefined })
       if (operations.length < sliceEnd) continue
       sliceEnd += sliceOperations
@@ -453,7 +418,7 @@ export class VersionStore {
     for (const run of frozen.runs) {
       const id = encodeRunId(run.source, run.firstIndex)
       operations.push(
-        { key: runPrefix + id, value: encodeRun(run) },
+        { key: runPrefix + id, value: run.encode() },
         { key: runBoundsPrefix + id, value: encodeRunBounds(run) },
       )
       await this.#yieldNow()
@@ -461,18 +426,9 @@ export class VersionStore {
   }
 
   /** The frozen buffer is in the engine: its runs are found there from now on, and its rows may go. */
-  async #settle(frozen: WriteBuffer): Promise<void> {
-    for (const { source, firstIndex, lastIndex, lastStamp } of frozen.runs) {
+  #settle(frozen: WriteBuffer): void {
+    for (const { source, firstIndex, lastIndex, lastStamp } of frozen.runs)
       this.#runs.add(source, { firstIndex, lastIndex, lastStamp })
-    }
-    let count = 0
-    for (const run of frozen.runs) {
-      // Cut, or every version would keep all before it in memory.
-      for (const effect of run.effects) effect.previous = undefined
-      if ((count += run.effects.length) < sliceOperations) continue
-      count = 0
-      await this.#yieldNow()
-    }
     this.#rows.settle(frozen.number)
     this.#frozen = undefined
   }

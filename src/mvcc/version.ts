@@ -4,7 +4,7 @@
 // timestamp, its distance from the created stamp, version count, value. The CRC runs over the key, the agreed part and
 // then the part before it, so that its first half is the checksum that replicas compare.
 
-import type { Index } from '../base/ids.ts'
+import type { Index, RangeId, ReplicaId } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { crcOf } from './crc.ts'
 import { ByteReader, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
@@ -25,18 +25,10 @@ export interface Version {
   /** How many versions the key has had since; a deletion's is 0. */
   readonly version: number
   readonly deleted: boolean
-  /** Over what all replicas agree on. */
-  readonly crc: number
   /** The stored form; the value is its end. */
   readonly record: Buffer
   readonly valueOffset: number
-  /** null: there was none. undefined: it is in the history record of this version's run. */
-  previous: Version | null | undefined
-  /** What the engine holds for the row, as long as this version waits in the write buffer. */
-  stored: Stored
 }
-
-export type Stored = 'nothing' | 'latest' | 'tombstone'
 
 export interface NewVersion {
   readonly row: string
@@ -48,48 +40,34 @@ export interface NewVersion {
   readonly version: number
   readonly deleted: boolean
   readonly value: Uint8Array
-  readonly previous: Version | null | undefined
-  readonly stored: Stored
 }
 
 const crcOffset = 1
 const localOffset = 5
-/** The longest local part, then flags, timestamp, distance and count. */
-const headerBytesMax = localOffset + 3 * varintBytesMax + 1 + 8 + 2 * varintBytesMax
-const header = Buffer.alloc(headerBytesMax)
+/** What the stored form takes beyond the value, at most: the longest local part, then flags, timestamp, distance and count. */
+export const versionHeaderBytesMax = localOffset + 3 * varintBytesMax + 1 + 8 + 2 * varintBytesMax
 
-/** Copies the value: it may be a view of a larger buffer. */
-export function createVersion(from: NewVersion): Version {
-  let offset = writeVarint(header, from.source.rangeId, localOffset)
-  offset = writeVarint(header, from.source.replicaId, offset)
-  offset = writeVarint(header, from.index, offset)
+/** Writes the stored form to `start` of `target`. `crc`: over what all replicas agree on. */
+export function encodeVersion(
+  target: Buffer,
+  start: number,
+  from: NewVersion,
+): { readonly end: number; readonly crc: number } {
+  let offset = writeVarint(target, from.source.rangeId, start + localOffset)
+  offset = writeVarint(target, from.source.replicaId, offset)
+  offset = writeVarint(target, from.index, offset)
   const agreedOffset = offset
-  header[offset++] = from.deleted ? deletedFlag : 0
-  offset = writeFixed(header, from.timestamp, offset)
-  offset = writeVarint(header, from.timestamp - from.created, offset)
-  offset = writeVarint(header, from.version, offset)
-  header[0] = formatVersion
-
-  const record = Buffer.allocUnsafe(offset + from.value.length)
-  record.set(from.value, offset)
-  const metadataCrc = crcOf(header, agreedOffset, offset, crcKey(from.keyBytes, from.row))
-  const crc = crcOf(from.value, 0, from.value.length, metadataCrc)
-  header.writeUInt32LE(crcOf(header, localOffset, agreedOffset, crc), crcOffset)
-  for (let at = 0; at < offset; at++) record[at] = header[at] ?? 0
-  return {
-    row: from.row,
-    source: from.source,
-    index: from.index,
-    timestamp: from.timestamp,
-    created: from.created,
-    version: from.version,
-    deleted: from.deleted,
-    crc,
-    record,
-    valueOffset: offset,
-    previous: from.previous,
-    stored: from.stored,
-  }
+  target[offset++] = from.deleted ? deletedFlag : 0
+  offset = writeFixed(target, from.timestamp, offset)
+  offset = writeVarint(target, from.timestamp - from.created, offset)
+  offset = writeVarint(target, from.version, offset)
+  target[start] = formatVersion
+  target.set(from.value, offset)
+  const end = offset + from.value.length
+  const metadataCrc = crcOf(target, agreedOffset, offset, crcKey(from.keyBytes, from.row))
+  const crc = crcOf(target, offset, end, metadataCrc)
+  target.writeUInt32LE(crcOf(target, start + localOffset, agreedOffset, crc), start + crcOffset)
+  return { end, crc }
 }
 
 /** undefined: the bytes are damaged, or not this row's. */
@@ -97,32 +75,38 @@ export function decodeVersion(row: string, stored: Uint8Array): Version | undefi
   if (stored.length < localOffset || stored[0] !== formatVersion) return undefined
   const reader = new ByteReader(stored, localOffset)
   const { bytes } = reader
-  const rangeId = reader.varint()
-  const replicaId = reader.varint()
-  const index = reader.varint()
+  for (let numbers = 3; numbers > 0; numbers--) reader.varint()
   const agreedOffset = reader.offset
   // Checked before anything is believed: up to here a damaged length only moved the offset, at most past the end.
   if (agreedOffset + 9 > bytes.length) return undefined
   const crc = crcOf(bytes, agreedOffset, bytes.length, crcKey(Buffer.from(row.slice(1), 'latin1'), row))
   if (crcOf(bytes, localOffset, agreedOffset, crc) !== bytes.readUInt32LE(crcOffset)) return undefined
+  const version = readVersion(row, bytes)
+  return ((bytes[agreedOffset] ?? 0) & ~deletedFlag) !== 0 || version.valueOffset > bytes.length ? undefined : version
+}
+
+/** The version in `record`, which never left this process's memory, or has been checked. */
+export function readVersion(row: string, record: Buffer): Version {
+  const reader = new ByteReader(record, localOffset)
+  const rangeId = reader.varint() as RangeId
+  const replicaId = reader.varint() as ReplicaId
+  const index = reader.varint() as Index
   const flags = reader.byte()
-  const timestamp = reader.fixed()
-  const created = timestamp - reader.varint()
+  const timestamp = reader.fixed() as Timestamp
+  const created = (timestamp - reader.varint()) as Timestamp
   const version = reader.varint()
-  if ((flags & ~deletedFlag) !== 0 || reader.offset > bytes.length) return undefined
+  const deleted = flags === deletedFlag
+  const valueOffset = reader.offset
   return {
     row,
-    source: { rangeId, replicaId } as Source,
-    index: index as Index,
-    timestamp: timestamp as Timestamp,
-    created: created as Timestamp,
+    source: { rangeId, replicaId },
+    index,
+    timestamp,
+    created,
     version,
-    deleted: flags === deletedFlag,
-    crc,
-    record: bytes,
-    valueOffset: reader.offset,
-    previous: undefined,
-    stored: 'nothing',
+    deleted,
+    record,
+    valueOffset,
   }
 }
 

@@ -1,69 +1,94 @@
 // What has been applied and is not yet in the engine: the rows that were written, where overwrites collapse, and the runs,
-// which keep every step. It knows no engine; its owner freezes it whole, in one tick.
+// which keep every step. It knows no engine; its owner freezes it whole, by writing to the next one from then on.
 
-import { assert, must } from '../base/assert.ts'
+import { assert } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RowSpan, Source } from './engine-keys.ts'
 import { LiveRun, runBytesMax } from './history-run.ts'
-import type { Row } from './row-table.ts'
-import type { Version } from './version.ts'
+import type { Place, RowTable } from './row-table.ts'
+import type { NewVersion, Version } from './version.ts'
+
+/** What the engine holds for a row before the buffer goes in. */
+export type Stored = 'nothing' | 'latest' | 'tombstone'
 
 export class WriteBuffer {
   /** Above 0, and each above the one before. */
   readonly number: number
   readonly runs: LiveRun[] = []
-  readonly #rows: Row[] = []
+  readonly #table: RowTable
+  /** Of each row its name, where its newest version in this buffer is, and what the engine holds: by position. */
+  readonly #names: string[] = []
+  readonly #places: Place[] = []
+  readonly #stored: Stored[] = []
   bytes = 0
   /** Of `runs`, the one that effects go to; one a source. */
   readonly #open: LiveRun[] = []
-  /** Once frozen: of each row the version that it had then. */
-  #frozen: readonly Version[] | undefined
-  #sorted: readonly Version[] | undefined
+  /** Once frozen: positions by name. */
+  #sorted: readonly number[] | undefined
 
-  constructor(number: number) {
+  constructor(number: number, table: RowTable) {
     this.number = number
+    this.#table = table
   }
 
-  get isEmpty(): boolean {
-    return this.#rows.length === 0
+  get size(): number {
+    return this.#names.length
   }
 
-  /** The rows as they were when the buffer was frozen. */
-  get versions(): readonly Version[] {
-    return must(this.#frozen, 'the buffer is frozen')
+  /** `before`: where the row's newest version is, if it is in memory; `stored`: asked where this buffer has not written it yet. */
+  put(from: NewVersion, before: Place | undefined, stored: Stored): number {
+    const isHere = before !== undefined && this.#table.bufferOf(before) === this.number
+    const position = isHere ? this.#table.positionOf(before) : this.#names.length
+    const { place, crc } = this.#table.put(from, this.number, position)
+    this.#places[position] = place
+    this.bytes += from.row.length + from.value.length
+    if (isHere) return crc
+    this.#names.push(from.row)
+    this.#stored.push(stored)
+    return crc
   }
 
-  /** The row is written for the first time in this buffer. */
-  addRow(row: Row): void {
-    this.#rows.push(row)
+  /** `previous`: the record of what was there; `lastStored`: the last index of the source's runs outside this buffer, asked once a run. */
+  record(from: NewVersion, previous: Buffer | undefined, lastStored: (source: Source) => number): void {
+    this.bytes += this.#runFor(from.source, from.index, from.timestamp, lastStored).push(from, previous)
   }
 
-  /** `lastStored`: the last index of the source's runs outside this buffer, asked once a run. */
-  push(version: Version, lastStored: (source: Source) => number): void {
-    const runBytes = this.#runFor(version.source, version.index, version.timestamp, lastStored).push(version)
-    this.bytes += version.record.length + version.row.length + runBytes
+  version(position: number): Version {
+    return this.#table.version(this.#names[position] ?? '', this.#places[position] as Place)
+  }
+
+  stored(position: number): Stored {
+    return this.#stored[position] ?? 'nothing'
+  }
+
+  /** What `version` replaced; null: nothing. undefined: it did not come with this buffer. */
+  previous(version: Version): Version | null | undefined {
+    for (const run of this.runs)
+      if (isSame(run.source, version.source) && run.firstIndex <= version.index && version.index <= run.lastIndex)
+        return run.previous(version.row, version.index, version.timestamp)
+    return undefined
   }
 
   lastIndex(source: Source): number {
     return this.#open.find(run => isSame(run.source, source))?.lastIndex ?? 0
   }
 
-  /** No more is pushed. */
-  freeze(): void {
-    this.#frozen = this.#rows.map(row => row.version)
-  }
-
-  /** The buffered rows of a span in ascending order; the array is the caller's. */
-  inSpan(span: RowSpan): Version[] {
-    if (this.#frozen !== undefined) {
+  /** The rows of a span in ascending order. `isFrozen`: no more is put. */
+  inSpan(span: RowSpan, isFrozen: boolean): Version[] {
+    const names = this.#names
+    if (isFrozen) {
       // Sorted once, for the many scans that may come while it is written.
-      this.#sorted ??= sortByRow([...this.#frozen])
-      return this.#sorted.slice(firstAtOrAfter(this.#sorted, span.start), firstAtOrAfter(this.#sorted, span.end))
+      this.#sorted ??= this.#sort([...names.keys()])
+      const from = this.#firstAtOrAfter(this.#sorted, span.start)
+      return this.#sorted.slice(from, this.#firstAtOrAfter(this.#sorted, span.end)).map(at => this.version(at))
     }
-    const found: Version[] = []
-    for (const { name, version } of this.#rows) if (name >= span.start && name < span.end) found.push(version)
-    return sortByRow(found)
+    const found: number[] = []
+    for (let at = 0; at < names.length; at++) {
+      const name = names[at] ?? ''
+      if (name >= span.start && name < span.end) found.push(at)
+    }
+    return this.#sort(found).map(at => this.version(at))
   }
 
   #runFor(source: Source, index: Index, timestamp: Timestamp, lastStored: (source: Source) => number): LiveRun {
@@ -82,21 +107,22 @@ export class WriteBuffer {
     this.runs.push(run)
     return run
   }
-}
 
-function sortByRow(versions: Version[]): Version[] {
-  return versions.sort((a, b) => (a.row < b.row ? -1 : 1))
-}
-
-function firstAtOrAfter(sorted: readonly Version[], row: string): number {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((sorted[middle]?.row ?? '') < row) low = middle + 1
-    else high = middle
+  #sort(positions: number[]): number[] {
+    const names = this.#names
+    return positions.sort((a, b) => ((names[a] ?? '') < (names[b] ?? '') ? -1 : 1))
   }
-  return low
+
+  #firstAtOrAfter(sorted: readonly number[], row: string): number {
+    let low = 0
+    let high = sorted.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#names[sorted[middle] ?? 0] ?? '') < row) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
 }
 
 function isSame(a: Source, b: Source | undefined): boolean {

@@ -7,13 +7,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { must } from '../../src/base/assert.ts'
 import type { Index, Keyspace, RangeId, ReplicaId } from '../../src/base/ids.ts'
 import { createPrng } from '../../src/base/prng.ts'
 import type { Engine, EngineBatchOperation } from '../../src/engine/engine.ts'
 import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
 import { encodeNumber } from '../../src/mvcc/engine-keys.ts'
-import { createVersion, decodeVersion, type Version } from '../../src/mvcc/version.ts'
 import { RowTable } from '../../src/mvcc/row-table.ts'
+import { type Version, decodeVersion } from '../../src/mvcc/version.ts'
 import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
 import type { Timestamp } from '../../src/time/timestamp.ts'
 
@@ -33,15 +34,15 @@ interface Layout {
 const source: Source = { rangeId: 1 as RangeId, replicaId: 1 as ReplicaId }
 const keyspace = 0 as Keyspace
 
-/** History outside the version store: the same records, cache and engine, other keys for what was replaced. */
+/** History outside the version store: the same records, table and engine, other keys for what was replaced. */
 function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' | 'none'): Layout {
-  const cache = new RowTable(cacheBytes)
-  let latest = new Map<string, Version>()
-  let frozen = new Map<string, Version>()
+  const table = new RowTable(cacheBytes)
+  let number = 1
+  let latest: string[] = []
   let older: EngineBatchOperation[] = []
   const find = (row: string): Version | undefined => {
-    const known = latest.get(row) ?? frozen.get(row) ?? cache.get(row)?.version
-    if (known !== undefined) return known
+    const place = table.get(row)
+    if (place !== undefined) return table.version(row, place)
     const stored = engine.get(`d${row}`)
     return stored && decodeVersion(row, stored)
   }
@@ -52,20 +53,10 @@ function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' |
         const row = `\0${keyBytes.toString('latin1')}`
         const timestamp = (index * entryPuts + position) as Timestamp
         const previous = history === 'none' ? undefined : find(row)
-        const version = createVersion({
-          row,
-          keyBytes,
-          source,
-          index: index as Index,
-          timestamp,
-          created: previous?.created ?? timestamp,
-          version: (previous?.version ?? 0) + 1,
-          deleted: false,
-          value: values[position] ?? Buffer.alloc(0),
-          previous: undefined,
-          stored: 'nothing',
-        })
-        latest.set(row, version)
+        const from = { row, keyBytes, source, index: index as Index, timestamp, deleted: false }
+        const counted = { created: previous?.created ?? timestamp, version: (previous?.version ?? 0) + 1 }
+        table.put({ ...from, ...counted, value: values[position] ?? Buffer.alloc(0) }, number, 0)
+        latest.push(row)
         if (previous === undefined) continue
         if (history === 'own-key')
           older.push({ key: `v${row}\0${encodeNumber(previous.timestamp)}`, value: previous.record })
@@ -74,18 +65,15 @@ function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' |
       if (replaced.length > 0) older.push({ key: `h${encodeNumber(index)}`, value: Buffer.concat(replaced) })
     },
     async flush() {
-      frozen = latest
-      latest = new Map()
+      const rows = new Set(latest)
+      latest = []
       const operations = older
       older = []
-      for (const version of frozen.values()) operations.push({ key: `d${version.row}`, value: version.record })
+      const frozen = number++
+      for (const row of rows)
+        operations.push({ key: `d${row}`, value: must(find(row), 'a row that waits is there').record })
       await engine.write(operations)
-      if (history !== 'none')
-        for (const version of frozen.values()) {
-          const known = cache.get(version.row)
-          if (known === undefined) cache.add(version, 0)
-          else cache.replace(known, version, 0)
-        }
+      table.settle(frozen)
     },
   }
 }

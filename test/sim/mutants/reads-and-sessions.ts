@@ -272,11 +272,37 @@ export const readMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/mvcc/row-table.ts',
-        find: '    return row.buffer <= this.#settled\n',
-        replace: '    return row.buffer <= this.#settled + 1\n',
+        find: 'oldest.buffer > this.#settled) return\n',
+        replace: 'oldest.buffer > this.#settled + 1) return\n',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/mvcc/row-table.test.ts', name: 'stay as long as they wait' },
+  },
+  {
+    name: 'memory-used-again',
+    rows: [0],
+    does: 'The memory of rows that have gone is used again, whoever still holds a value in it.',
+    edits: [
+      {
+        file: 'src/mvcc/row-table.ts',
+        find: '    this.#chunks[number] = undefined\n',
+        replace: '    this.#chunks[number] = undefined\n    bytes.fill(0)\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/row-table.test.ts', name: 'that somebody holds' },
+  },
+  {
+    name: 'overwrite-takes-another-row',
+    rows: [0],
+    does: 'A row written again in one buffer takes the place of another one there.',
+    edits: [
+      {
+        file: 'src/mvcc/write-buffer.ts',
+        find: 'isHere ? this.#table.positionOf(before) : this.#names.length',
+        replace: 'isHere ? 0 : this.#names.length',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
   },
   {
     name: 'far-future-clock-merged',

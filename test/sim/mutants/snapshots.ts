@@ -184,8 +184,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: versionStore,
-        find: 'return version.previous === undefined ? this.#runs.previous(version) : version.previous',
-        replace: 'return version.previous === undefined ? null : version.previous',
+        find: 'return frozen === undefined ? this.#runs.previous(version) : frozen',
+        replace: 'return frozen === undefined ? null : frozen',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
@@ -204,7 +204,7 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: versionStore,
-        find: '      this.#live = new WriteBuffer(this.#live.number + 1)\n',
+        find: '      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows)\n',
         replace: '',
       },
     ],
