@@ -1,7 +1,7 @@
 // The LocalStore of a node: what its gateway asks of the replicas here. Reads get their permission first (a read index, or
 // a closed timestamp), then read in one go; expected refusals are values.
 
-import type { Keyspace, NodeId, RangeId } from '../base/ids.ts'
+import type { Index, Keyspace, NodeId, RangeId } from '../base/ids.ts'
 import { isKvError } from '../base/errors.ts'
 import { DamageError } from '../engine/engine.ts'
 import type { KeyRecord, VersionStore } from '../mvcc/version-store.ts'
@@ -27,9 +27,12 @@ import type {
 } from './local-store.ts'
 import type { Membership } from './membership.ts'
 import type { NodeRegistry } from './node-registry.ts'
+import type { ReadPermit } from './read-queue.ts'
 import type { Replica } from './replica.ts'
 import { rangeStatus } from './range-status.ts'
 import { type Store, rangeOne } from './store.ts'
+
+const installing: Refusal = { kind: 'unavailable', message: 'a snapshot is being installed here' }
 
 /** A batch without writes only moves the range's closed timestamp. Not of zero bytes: that would mean no batch at all. */
 const barrierBatch = quorate.v1.WriteBatch.encode({ floor: 1 }).finish()
@@ -73,10 +76,17 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   }
 
   async function linearizable(replica: Replica, deadlineMs: number): Promise<Refusal | undefined> {
-    const waiting = replica.reads.wait(deadlineMs)
+    const permitted = await permission(replica, deadlineMs)
+    return permitted.kind === 'ready' ? replica.stopped : unpermitted(replica, permitted)
+  }
+
+  function permission(replica: Replica, deadlineMs: number, onBegun?: () => void): Promise<ReadPermit> {
+    const permitted = replica.reads.wait(deadlineMs, onBegun)
     replica.schedule()
-    const permitted = await waiting
-    if (permitted.kind === 'ready') return replica.stopped
+    return permitted
+  }
+
+  function unpermitted(replica: Replica, permitted: Exclude<ReadPermit, { kind: 'ready' }>): Refusal {
     if (permitted.kind === 'not-leader') return replica.stopped ?? { kind: 'not-leader', leader: replica.leaderNode }
     return {
       kind: 'unavailable',
@@ -135,16 +145,53 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   /** Reads, and turns damage that the checksums found into a quarantine (DESIGN.md 15). */
   async function guarded<Answer>(replica: Replica, read: () => Answer | Promise<Answer>): Promise<Answer | Refusal> {
     // The state there and the state in memory (its threshold, its stamps) are not of one instant then.
-    if (replica.isInstalling) return { kind: 'unavailable', message: 'a snapshot is being installed here' }
+    if (replica.isInstalling) return installing
     try {
       return await read()
     } catch (error) {
-      // An install began, and perhaps ended, while it was read.
-      if (isKvError(error, 'unavailable')) return { kind: 'unavailable', message: error.message }
-      if (!(error instanceof DamageError)) throw error
-      store.quarantine(replica, error)
-      return { kind: 'damaged', message: error.message }
+      return unreadable(replica, error)
     }
+  }
+
+  function unreadable(replica: Replica, error: unknown): Refusal {
+    // An install began, and perhaps ended, while it was read.
+    if (isKvError(error, 'unavailable')) return { kind: 'unavailable', message: error.message }
+    if (!(error instanceof DamageError)) throw error
+    store.quarantine(replica, error)
+    return { kind: 'damaged', message: error.message }
+  }
+
+  function getPresent(replica: Replica, { keyspace, keys }: GetRequest): GetAnswer {
+    if (replica.isInstalling) return installing
+    try {
+      const items = keys.map(key => toItem(versions.get(keyspace, key)))
+      return { kind: 'done', items, clock: replica.state.lastStamp }
+    } catch (error) {
+      return unreadable(replica, error)
+    }
+  }
+
+  /**
+   * A leader reads while the round that permits it is under way, instead of after it. That counts if no more was to be
+   * applied by then: the state was read after the round began, and all that was acknowledged before is in it.
+   */
+  async function getLinearizable(replica: Replica, request: GetRequest): Promise<GetAnswer> {
+    let ahead: { readonly applied: Index; readonly answer: GetAnswer } | undefined
+    let rounds = 0
+    const permitted = await permission(replica, request.deadlineMs, () => {
+      // What was read for a round that was lost is worth nothing.
+      ahead = undefined
+      const round = ++rounds
+      // The round's messages leave first.
+      clock.defer(() => {
+        if (round !== rounds || !replica.isLeader) return
+        ahead = { applied: replica.state.appliedIndex, answer: getPresent(replica, request) }
+      })
+    })
+    rounds++
+    if (permitted.kind !== 'ready') return unpermitted(replica, permitted)
+    if (replica.stopped !== undefined) return replica.stopped
+    return ahead !== undefined && permitted.index <= ahead.applied ? ahead.answer : getPresent(replica, request)
   }
 
   return {
@@ -168,20 +215,15 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     async get(request: GetRequest): Promise<GetAnswer> {
       const replica = store.replica(request.rangeId)
       if (replica === undefined) return { kind: 'no-replica' }
+      if (request.kind === 'linearizable') return getLinearizable(replica, request)
       const refusal = await permit(replica, request)
       if (refusal !== undefined) return refusal
+      if (request.kind !== 'at') return getPresent(replica, request)
       return guarded<GetAnswer>(replica, async () => {
-        const items =
-          request.kind === 'at'
-            ? await Promise.all(request.keys.map(key => versions.getAt(request.keyspace, key, request.at)))
-            : request.keys.map(key => versions.get(request.keyspace, key))
-        return (
-          (request.kind === 'at' ? collected(replica, request.at) : undefined) ?? {
-            kind: 'done',
-            items: items.map(toItem),
-            clock: replica.state.lastStamp,
-          }
-        )
+        const { keyspace, keys, at } = request
+        const items = await Promise.all(keys.map(key => versions.getAt(keyspace, key, at)))
+        const clock = replica.state.lastStamp
+        return collected(replica, at) ?? { kind: 'done', items: items.map(toItem), clock }
       })
     },
 

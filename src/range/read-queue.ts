@@ -6,8 +6,8 @@
 import type { Index } from '../base/ids.ts'
 
 export type ReadPermit =
-  /** Everything acknowledged before the call is applied here. */
-  { readonly kind: 'ready' } | { readonly kind: 'not-leader' } | { readonly kind: 'deadline' }
+  /** Everything acknowledged before the call is at or below `index`, which is applied here. */
+  { readonly kind: 'ready'; readonly index: Index } | { readonly kind: 'not-leader' } | { readonly kind: 'deadline' }
 
 export interface ReadRounds {
   /** Starts a round; undefined: impossible now (no leader, or none of its term is committed), try again later. */
@@ -19,6 +19,7 @@ export interface ReadRounds {
 interface Waiter {
   readonly deadlineMs: number
   readonly resolve: (permit: ReadPermit) => void
+  readonly onBegun: () => void
 }
 
 export class ReadQueue {
@@ -39,9 +40,10 @@ export class ReadQueue {
     return this.#arrived.length === 0 && this.#round === undefined && this.#confirmed.length === 0
   }
 
-  wait(deadlineMs: number): Promise<ReadPermit> {
+  /** `onBegun`: the round that may permit it begins; called again when that one is lost and another takes its place. */
+  wait(deadlineMs: number, onBegun: () => void = () => {}): Promise<ReadPermit> {
     return new Promise(resolve => {
-      this.#arrived.push({ deadlineMs, resolve })
+      this.#arrived.push({ deadlineMs, resolve, onBegun })
     })
   }
 
@@ -53,6 +55,7 @@ export class ReadQueue {
     if (context === undefined) return false
     this.#arrived = []
     this.#round = { context, begunMs: this.#rounds.nowMs(), waiters }
+    for (const waiter of waiters) waiter.onBegun()
     return true
   }
 
@@ -61,7 +64,8 @@ export class ReadQueue {
     if (round === undefined || round.context !== context) return
     this.#round = undefined
     if (!confirmed) this.#arrived = [...round.waiters, ...this.#arrived]
-    else if (index <= this.#rounds.applied()) for (const waiter of round.waiters) waiter.resolve({ kind: 'ready' })
+    else if (index <= this.#rounds.applied())
+      for (const waiter of round.waiters) waiter.resolve({ kind: 'ready', index })
     else this.#confirmed.push({ index, waiters: round.waiters })
   }
 
@@ -74,8 +78,10 @@ export class ReadQueue {
   }
 
   appliedTo(index: Index): void {
-    while (this.#confirmed.length > 0 && this.#confirmed[0]!.index <= index)
-      for (const waiter of this.#confirmed.shift()!.waiters) waiter.resolve({ kind: 'ready' })
+    while (this.#confirmed.length > 0 && this.#confirmed[0]!.index <= index) {
+      const confirmed = this.#confirmed.shift()!
+      for (const waiter of confirmed.waiters) waiter.resolve({ kind: 'ready', index: confirmed.index })
+    }
   }
 
   /** Called every tick. */

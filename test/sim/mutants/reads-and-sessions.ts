@@ -46,6 +46,26 @@ export const readMutants: readonly Mutant[] = [
     caughtBy: { kind: 'sim', seed: 2, kinds: staleLeaders, overrides: manyClients },
   },
   {
+    name: 'read-ahead-of-its-index',
+    rows: [40],
+    does: 'What was read while a round was under way counts, however much that round asks to be applied.',
+    edits: [
+      {
+        file: localRequests,
+        find: 'ahead !== undefined && permitted.index <= ahead.applied',
+        replace: 'ahead !== undefined',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/read-ahead.test.ts', name: 'reads again when its round asks for more' },
+  },
+  {
+    name: 'read-ahead-of-a-lost-round',
+    rows: [40],
+    does: 'What was read for a round that was lost counts for the one that took its place.',
+    edits: [{ file: localRequests, find: '      ahead = undefined\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/range/read-ahead.test.ts', name: 'takes the place of a lost one' },
+  },
+  {
     name: 'read-retry-shares-its-context',
     rows: [40],
     does: 'The answer to a round that was given up counts for the round that followed it.',
