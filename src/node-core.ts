@@ -64,6 +64,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   if (directory.identity.clusterId === undefined) await discardLeftovers(directory, engine)
   const opened = await VersionStore.open(engine, {
     yieldNow: () => new Promise<void>(resolve => clock.defer(() => resolve())),
+    cacheBytesMax: config.limits.rowCacheBytes,
     owner: directory.identity.storeId,
     mustExist: directory.identity.clusterId !== undefined,
   })

@@ -2,8 +2,10 @@
 // a layer carry its prefix, such as write.keyBytes, gateway.historyMax and server.slowReaderMs.
 
 import { type WriteLimits, defaultWriteLimits } from './command/limits.ts'
+import { blockCacheBytesDefault } from './engine/leveldb-engine.ts'
 import { type GatewayLimits, gatewayLimitsDefault } from './gateway/limits.ts'
 import { defaultSegmentBytes } from './log/segment-log.ts'
+import { rowCacheBytesDefault } from './mvcc/version-store.ts'
 import { receiveBytesMax } from './transport/peer-service.ts'
 import { type ServerLimits, serverLimitsDefault } from './server/limits.ts'
 
@@ -12,6 +14,10 @@ export interface NodeLimits {
   /** An engine flush is due when this much is dirty, or after `engineFlushMs` (DESIGN.md 7: large and few). */
   readonly engineFlushBytes: number
   readonly engineFlushMs: number
+  /** Rows in memory, each with its newest version: a write of one of them reads nothing first (DESIGN.md 7). */
+  readonly rowCacheBytes: number
+  /** Blocks of the engine's tables in memory, for reads of all others. */
+  readonly blockCacheBytes: number
   /** A log entry carries at most this much, so that an append fits the peers' receive limit many times over. */
   readonly entryBytes: number
   /** Client bytes waiting to be proposed in a range; past it: overloaded. */
@@ -36,6 +42,8 @@ export interface NodeLimits {
 export const defaultLimits: NodeLimits = {
   engineFlushBytes: 4 * 1024 * 1024,
   engineFlushMs: 100,
+  rowCacheBytes: rowCacheBytesDefault,
+  blockCacheBytes: blockCacheBytesDefault,
   entryBytes: 1024 * 1024,
   proposalQueueBytes: 64 * 1024 * 1024,
   uncommittedBytes: 64 * 1024 * 1024,

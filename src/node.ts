@@ -34,7 +34,10 @@ export async function startNode(config: NodeConfig, logger: PinoLogger = createL
   const { promise: done, resolve: finish } = Promise.withResolvers<{ code: number; reason: string }>()
   const directory = DataDirectory.open(config.dataDirectory, config.node)
   // The engine's lock is what keeps a second process out: it comes first.
-  const engine = await openLevelEngine(directory.statePath)
+  const engine = await openLevelEngine(directory.statePath, {
+    clock: systemClock,
+    cacheBytes: config.limits.blockCacheBytes,
+  })
   let ports = { client: config.listen.port, peer: config.peerListen.port, http: config.httpListen.port }
   let transport: GrpcTransport | undefined
   const core = resources.use(

@@ -6,13 +6,17 @@ import { randomInt } from 'node:crypto'
 import { ClassicLevel } from 'classic-level'
 import { assert } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
+import type { Clock } from '../time/clock.ts'
 import type { Engine, EngineBatchOperation, EngineKey, EnginePair, EngineReader, EngineSpan } from './engine.ts'
 import { DamageError } from './engine.ts'
 import { findLevelDamage, hasLevelDatabase } from './leveldb-check.ts'
 
 /** 4 MB, LevelDB's default, costs 31 % of the puts (DESIGN.md 17). */
 const writeBufferBytes = 64 * 1024 * 1024
-const blockCacheBytes = 64 * 1024 * 1024
+/** Blocks of tables as they were read: for what the rows in memory are too few for. */
+export const blockCacheBytesDefault = 64 * 1024 * 1024
+/** Operations handed over at once: 20,000 hold up everything else for tens of milliseconds (DESIGN.md 7). */
+const sliceOperations = 500
 /** What an iterator may fetch at once when its reader names no limit. */
 const readBytesMax = 0x7fff_ffff
 /** A new database begins somewhere in here, so that another's table or log does not fit among its own. */
@@ -26,8 +30,13 @@ const emptyValue = new Uint8Array(0)
 const noKey = Buffer.from('n')
 const toBytes = (key: EngineKey): Buffer => Buffer.from(key, 'latin1')
 
+export interface LevelEngineOptions {
+  readonly clock: Clock
+  readonly cacheBytes?: number
+}
+
 /** Opens, or makes, the database in `directory`; a KvError 'data-directory' says why it could not, and what to do. */
-export async function openLevelEngine(directory: string): Promise<Engine> {
+export async function openLevelEngine(directory: string, { clock, cacheBytes }: LevelEngineOptions): Promise<Engine> {
   const isNew = !(await hasLevelDatabase(directory))
   if (!isNew) await refuseLocked(directory)
   const damage = await findLevelDamage(directory)
@@ -37,7 +46,7 @@ export async function openLevelEngine(directory: string): Promise<Engine> {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
     writeBufferSize: writeBufferBytes,
-    cacheSize: blockCacheBytes,
+    cacheSize: cacheBytes ?? blockCacheBytesDefault,
   })
   try {
     await database.open()
@@ -51,7 +60,7 @@ export async function openLevelEngine(directory: string): Promise<Engine> {
   } catch (error) {
     throw openError(directory, error)
   }
-  return new LevelEngine(database)
+  return new LevelEngine(database, clock)
 }
 
 /** Files that another process writes look damaged. Opened like this, LevelDB takes its lock, reads nothing, and gives up. */
@@ -68,10 +77,12 @@ async function refuseLocked(directory: string): Promise<void> {
 
 class LevelEngine implements Engine {
   readonly #database: Database
+  readonly #clock: Clock
   #isWriting = false
 
-  constructor(database: Database) {
+  constructor(database: Database, clock: Clock) {
     this.#database = database
+    this.#clock = clock
   }
 
   get(key: EngineKey): Uint8Array | undefined {
@@ -86,14 +97,14 @@ class LevelEngine implements Engine {
     assert(!this.#isWriting, 'the engine is handed one write at a time')
     this.#isWriting = true
     try {
-      await this.#database.batch(
-        batch.map(({ key, value }) =>
-          value === undefined
-            ? ({ type: 'del', key: toBytes(key) } as const)
-            : ({ type: 'put', key: toBytes(key), value } as const),
-        ),
-        { sync: true },
-      )
+      const chained = this.#database.batch()
+      for (let at = 0; at < batch.length; at++) {
+        const { key, value } = batch[at]!
+        if (value === undefined) chained.del(toBytes(key))
+        else chained.put(toBytes(key), value)
+        if (at % sliceOperations === sliceOperations - 1) await new Promise<void>(resolve => this.#clock.defer(resolve))
+      }
+      await chained.write({ sync: true })
     } finally {
       this.#isWriting = false
     }

@@ -58,6 +58,9 @@ export type OpenResult =
     }
   | { readonly kind: 'damaged'; readonly message: string }
 
+/** Enough for a hundred thousand rows of a few hundred bytes, several times over. */
+export const rowCacheBytesDefault = 64 * 1024 * 1024
+
 export interface VersionStoreOptions {
   /** Lets everything else run for a moment; asked between slices of long work. */
   readonly yieldNow: () => Promise<void>
@@ -88,7 +91,6 @@ export interface ScanPage {
 
 type BatchWrite = (operations: readonly EngineBatchOperation[]) => Promise<void>
 
-const cacheBytesDefault = 64 * 1024 * 1024
 /** 20,000 operations at once block the event loop (DESIGN.md 7). */
 const sliceOperations = 2_000
 /** A step along a chain may read and decode a whole run. */
@@ -113,7 +115,7 @@ export class VersionStore {
   private constructor(engine: Engine, options: VersionStoreOptions, writer: BatchWriter) {
     this.#engine = engine
     this.#yieldNow = options.yieldNow
-    this.#rows = new RowTable(options.cacheBytesMax ?? cacheBytesDefault)
+    this.#rows = new RowTable(options.cacheBytesMax ?? rowCacheBytesDefault)
     this.#live = new WriteBuffer(1, this.#rows)
     this.#runs = new RunIndex(engine)
     this.#writer = writer

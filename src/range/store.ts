@@ -395,14 +395,18 @@ export class Store implements ReplicaHost {
 
   #scheduleFlush(): void {
     if (this.#isClosed) return
-    this.#flushTimer = this.clock.setTimer(this.limits.engineFlushMs, () => {
-      const isDirty = this.versions.isDirty || this.replicas().some(replica => replica.state.isDirty)
-      const flushed = isDirty ? this.flush() : Promise.resolve()
-      flushed.then(
-        () => this.#scheduleFlush(),
-        () => {},
-      )
-    })
+    this.#flushTimer = this.clock.setTimer(this.limits.engineFlushMs, () => this.#flushDue())
+  }
+
+  #flushDue(): void {
+    this.#flushTimer?.cancel()
+    this.#flushTimer = undefined
+    const isDirty = this.versions.isDirty || this.replicas().some(replica => replica.state.isDirty)
+    const flushed = isDirty ? this.flush() : Promise.resolve()
+    flushed.then(
+      () => this.#scheduleFlush(),
+      () => {},
+    )
   }
 
   /** After a stall, the messages that arrived meanwhile come before the timeouts (DESIGN.md 15): at most one tick a turn. */
@@ -411,6 +415,7 @@ export class Store implements ReplicaHost {
       this.clock.defer(() => {
         if (this.#isClosed) return
         for (const replica of this.#replicas.values()) replica.tick()
+        if (this.#flushTimer !== undefined && this.versions.dirtyBytes >= this.limits.engineFlushBytes) this.#flushDue()
         this.#options.onTick()
         this.#tickWaiters.expire(this.clock.monotonicMs())
       })

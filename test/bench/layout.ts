@@ -17,6 +17,7 @@ import { RowTable } from '../../src/mvcc/row-table.ts'
 import { type Version, decodeVersion } from '../../src/mvcc/version.ts'
 import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
 import type { Timestamp } from '../../src/time/timestamp.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 
 const putsTotal = Number(process.argv[2] ?? 400_000)
 const keysTotal = Number(process.argv[3] ?? 100_000)
@@ -95,7 +96,7 @@ async function createStoreLayout(engine: Engine): Promise<Layout> {
 
 async function measure(name: string, create: (engine: Engine) => Layout | Promise<Layout>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'quorate-layout-'))
-  const engine = await openLevelEngine(directory)
+  const engine = await openLevelEngine(directory, { clock: systemClock })
   try {
     const layout = await create(engine)
     const prng = createPrng(1)

@@ -13,8 +13,9 @@ import { randomBytes } from 'node:crypto'
 import Table from 'cli-table3'
 import { must } from '../../src/base/assert.ts'
 import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
-import { type Peer, measure } from './peer.ts'
+import { type Target, measure } from './peer.ts'
 import { type Work, keysUsual, valueBytesUsual } from './work.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 
 const batchOperations = 256
 /** A key, a value, and what protobuf puts around them. */
@@ -68,7 +69,7 @@ async function streamEcho(port: string): Promise<Limit> {
 }
 
 async function unaryEcho(port: string, pid: number): Promise<Limit> {
-  const peer: Peer = {
+  const peer: Target = {
     name: 'echo',
     load: [process.execPath, join(import.meta.dirname, 'load.ts'), '-url', `quorate://127.0.0.1:${port}`],
     servers: () => Promise.resolve([{ name: 'server', pid }]),
@@ -99,7 +100,7 @@ async function logFlushes(folder: string): Promise<Limit> {
 }
 
 async function levelBatches(folder: string): Promise<Limit> {
-  const engine = await openLevelEngine(join(folder, 'level'))
+  const engine = await openLevelEngine(join(folder, 'level'), { clock: systemClock })
   const noise = randomBytes(1024 * 1024 + valueBytesUsual)
   const cpu = process.cpuUsage()
   const endMs = performance.now() + seconds * 1000

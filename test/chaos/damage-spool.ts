@@ -11,6 +11,7 @@ import { SnapshotSpool } from '../../src/range/snapshot-spool.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import { filesOf, flip } from './damage-kinds.ts'
 import type { DamageLab } from './damage-lab.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 
 export const spoolDamages = [
   'whole',
@@ -31,8 +32,8 @@ export async function prepareSpool(lab: DamageLab): Promise<void> {
   const scratch = join(lab.nodes.folder, 'scratch')
   cpSync(lab.other, scratch, { recursive: true })
   cpSync(lab.early, lab.midway, { recursive: true })
-  const source = await openLevelEngine(join(scratch, 'state'))
-  const engine = await openLevelEngine(join(lab.midway, 'state'))
+  const source = await openLevelEngine(join(scratch, 'state'), { clock: systemClock })
+  const engine = await openLevelEngine(join(lab.midway, 'state'), { clock: systemClock })
   try {
     const spool = new SnapshotSpool(engine, rangeOne, batch => engine.write(batch))
     await spool.fill(exportRange(source, rangeOne))
@@ -54,7 +55,7 @@ export async function damageSpool(lab: DamageLab, data: string, how: SpoolDamage
     flip(file, at, random.below(8))
     return `a bit flipped at ${at}`
   }
-  const engine = await openLevelEngine(join(data, 'state'))
+  const engine = await openLevelEngine(join(data, 'state'), { clock: systemClock })
   try {
     if (how === 'mark deleted') {
       await engine.write([{ key: `ninstalling/${rangeOne}`, value: undefined }])
@@ -104,7 +105,7 @@ async function spoiled(
 async function foreignChunk(lab: DamageLab, number: number): Promise<Uint8Array | undefined> {
   const scratch = join(lab.nodes.folder, 'scratch')
   cpSync(lab.early, scratch, { recursive: true })
-  const engine = await openLevelEngine(join(scratch, 'state'))
+  const engine = await openLevelEngine(join(scratch, 'state'), { clock: systemClock })
   try {
     let at = 0
     for await (const chunk of exportRange(engine, rangeOne)) if (at++ === number) return chunk

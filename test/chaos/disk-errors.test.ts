@@ -126,7 +126,7 @@ describe('an input/output error under the engine', () => {
   const keyspace = 1 as Keyspace
   const source = { rangeId: asRangeId(1), replicaId: asReplicaId(1) }
   const openStore = async (disk?: FailingDisk) => {
-    const level = await openLevelEngine(join(folder, 'state'))
+    const level = await openLevelEngine(join(folder, 'state'), { clock: systemClock })
     const engine = disk?.engine(level) ?? level
     const opened = await VersionStore.open(engine, { yieldNow: () => turn() })
     if (opened.kind !== 'opened') throw new Error(opened.message)

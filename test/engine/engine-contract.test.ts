@@ -10,6 +10,7 @@ import { createPrng } from '../../src/base/prng.ts'
 import { SimEngineDisk } from '../sim/sim-engine.ts'
 import { createMemoryEngine } from '../support/memory-engine.ts'
 import { startVirtualTime } from '../support/virtual-time.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 
 const closers: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -23,7 +24,7 @@ async function temporaryDirectory(): Promise<string> {
 }
 
 async function openLevel(): Promise<Engine> {
-  const engine = await openLevelEngine(join(await temporaryDirectory(), 'state'))
+  const engine = await openLevelEngine(join(await temporaryDirectory(), 'state'), { clock: systemClock })
   closers.push(() => engine.close())
   return engine
 }
@@ -170,28 +171,28 @@ describe.each([
 
 test('what LevelDB acknowledged is there after it was closed and opened again', async () => {
   const directory = join(await temporaryDirectory(), 'state')
-  const first = await openLevelEngine(directory)
+  const first = await openLevelEngine(directory, { clock: systemClock })
   await first.write(puts('a'))
   await first.close()
-  const second = await openLevelEngine(directory)
+  const second = await openLevelEngine(directory, { clock: systemClock })
   closers.push(() => second.close())
   expect(Buffer.from(second.get('a') ?? []).toString()).toBe('value of a')
 })
 
 test('a directory that another owner has open is refused, with the remedy', async () => {
   const directory = join(await temporaryDirectory(), 'state')
-  const engine = await openLevelEngine(directory)
+  const engine = await openLevelEngine(directory, { clock: systemClock })
   closers.push(() => engine.close())
-  const refusal = await openLevelEngine(directory).catch((error: unknown) => error)
+  const refusal = await openLevelEngine(directory, { clock: systemClock }).catch((error: unknown) => error)
   expect(isKvError(refusal, 'data-directory') && refusal.details.reason).toBe('locked')
   expect(String(refusal)).toMatch(/another process .* Stop that node/)
 })
 
 test('a damaged database is refused as such', async () => {
   const directory = join(await temporaryDirectory(), 'state')
-  await (await openLevelEngine(directory)).close()
+  await (await openLevelEngine(directory, { clock: systemClock })).close()
   await writeFile(join(directory, 'CURRENT'), 'no such manifest\n')
-  const refusal = await openLevelEngine(directory).catch((error: unknown) => error)
+  const refusal = await openLevelEngine(directory, { clock: systemClock }).catch((error: unknown) => error)
   expect(isKvError(refusal, 'data-directory') && refusal.details.reason).toBe('damaged')
   expect(String(refusal)).toMatch(/damaged .* rebuilt from its peers/)
 })
@@ -199,6 +200,6 @@ test('a damaged database is refused as such', async () => {
 test('a file in the place of the directory is no database', async () => {
   const path = join(await temporaryDirectory(), 'state')
   await writeFile(path, 'a file')
-  const refusal = await openLevelEngine(path).catch((error: unknown) => error)
+  const refusal = await openLevelEngine(path, { clock: systemClock }).catch((error: unknown) => error)
   expect(isKvError(refusal, 'data-directory') && refusal.details.reason).toBe('not-a-database')
 })

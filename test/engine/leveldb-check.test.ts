@@ -10,6 +10,7 @@ import { createPrng, type Prng } from '../../src/base/prng.ts'
 import { crc32c, maskedCrc32c } from '../../src/engine/crc32c.ts'
 import { findLevelDamage } from '../../src/engine/leveldb-check.ts'
 import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 
 let folder: string
 let whole: string
@@ -22,7 +23,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 /** Tables from several lives, compressed blocks and others, and a log with records longer than its blocks. */
 async function build(random: Prng): Promise<void> {
   for (let life = 0; life < 4; life++) {
-    const engine = await openLevelEngine(whole)
+    const engine = await openLevelEngine(whole, { clock: systemClock })
     for (let batch = 0; batch < 4; batch++)
       await engine.write(Array.from({ length: 60 }, () => ({ key: `d${random.below(500)}`, value: valueOf(random) })))
     await engine.close()

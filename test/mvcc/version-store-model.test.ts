@@ -22,6 +22,7 @@ import {
   toKey,
   VersionModel,
 } from './version-model.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 
 const rangeId = 1 as RangeId
 
@@ -205,7 +206,7 @@ test('agrees with the model over LevelDB', async () => {
   const directories = new Map<Engine, string>()
   let count = 0
   const openAt = async (directory: string): Promise<Engine> => {
-    const engine = await openLevelEngine(directory)
+    const engine = await openLevelEngine(directory, { clock: systemClock })
     directories.set(engine, directory)
     return engine
   }
