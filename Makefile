@@ -168,6 +168,22 @@ bench-limits: setup ## What grpc-js, the log's flushes and LevelDB do alone with
 bench-growth: setup ## Costs against keys (KEYS_MAX=1000000), replicas, value sizes and history
 	@node test/bench/growth.ts
 
+.PHONY: bench-uncached
+bench-uncached: setup ## Puts and gets of KEYS=10000000 keys beside etcd, our caches a hundredth of them
+	@node test/bench/uncached.ts
+
+.PHONY: bench-recovery
+bench-recovery: setup ## Restart with STATE_MIB=1024 of state, with ENTRIES=100000 unapplied; a snapshot to an empty node
+	@node test/bench/recovery.ts
+
+.PHONY: bench-steady
+bench-steady: setup ## MINUTES=60 of puts at SHARE=50 % of the most: slopes of memory, latency and disk; lateness of the event loops
+	@node test/bench/steady.ts
+
+.PHONY: bench-outage
+bench-outage: setup ## How long no write succeeds after kill -9 of the leader, beside etcd at its timeouts, ROUNDS=10
+	@node test/bench/outage.ts
+
 .PHONY: bench-profile
 bench-profile: setup ## Where the CPU of one kind of work goes: WORK=put, CALLERS=256, SECONDS=8; keeps the profiles
 	@node test/bench/profile.ts

@@ -27,23 +27,29 @@ async function build(): Promise<void> {
   await go(loadProgram, '.')
 }
 
+interface Member {
+  readonly url: string
+  readonly start: () => ChildProcess
+  child: ChildProcess
+}
+
 export class EtcdCluster implements Peer {
   readonly name = 'etcd'
   readonly load: Peer['load']
-  readonly #children: readonly ChildProcess[]
+  readonly #members: readonly Member[]
   readonly #folder: string
 
-  private constructor(endpoints: string, children: readonly ChildProcess[], folder: string) {
+  private constructor(endpoints: string, members: readonly Member[], folder: string) {
     this.load = [loadProgram, '-endpoints', endpoints, '-connections', String(connections)]
-    this.#children = children
+    this.#members = members
     this.#folder = folder
   }
 
   servers(): Promise<readonly Server[]> {
-    return Promise.resolve(this.#children.map(({ pid }, at) => ({ name: `e${at + 1}`, pid: must(pid) })))
+    return Promise.resolve(this.#members.map(({ child }, at) => ({ name: `e${at + 1}`, pid: must(child.pid) })))
   }
 
-  static async start(): Promise<EtcdCluster> {
+  static async start(flags: readonly string[] = []): Promise<EtcdCluster> {
     await build()
     const folder = mkdtempSync(join(tmpdir(), 'quorate-etcd-'))
     const ports = await freePorts(6)
@@ -53,7 +59,7 @@ export class EtcdCluster implements Peer {
       peer: `http://127.0.0.1:${must(ports.pop())}`,
     }))
     const initial = servers.map(server => `${server.name}=${server.peer}`).join(',')
-    const children = servers.map(({ name, client, peer }) =>
+    const start = ({ name, client, peer }: (typeof servers)[number]): ChildProcess =>
       spawn(
         join(built, 'server'),
         [
@@ -61,16 +67,15 @@ export class EtcdCluster implements Peer {
           ...['--listen-client-urls', client, '--advertise-client-urls', client],
           ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
           ...['--initial-cluster', initial, '--initial-cluster-state', 'new'],
+          ...flags,
         ],
         { stdio: 'ignore' },
-      ),
-    )
+      )
+    const members = servers.map(server => ({ url: server.client, start: () => start(server), child: start(server) }))
     const endpoints = servers.map(server => server.client).join(',')
-    const cluster = new EtcdCluster(endpoints, children, folder)
+    const cluster = new EtcdCluster(endpoints, members, folder)
     try {
-      for (const { client } of servers) {
-        await until('etcd is healthy', async () => (await fetch(`${client}/health`)).ok, { limitMs: 30_000 })
-      }
+      await cluster.#untilHealthy()
     } catch (error) {
       await cluster.close()
       throw error
@@ -78,15 +83,32 @@ export class EtcdCluster implements Peer {
     return cluster
   }
 
+  async #untilHealthy(): Promise<void> {
+    for (const { url } of this.#members)
+      await until('etcd is healthy', async () => (await fetch(`${url}/health`)).ok, { limitMs: 30_000 })
+  }
+
+  async killLeader(): Promise<() => Promise<void>> {
+    const leads = async ({ url }: Member): Promise<boolean> =>
+      /^etcd_server_is_leader 1$/m.test(await (await fetch(`${url}/metrics`)).text())
+    const claims = await Promise.all(this.#members.map(leads))
+    const leader = must(this.#members[claims.indexOf(true)], 'one of etcd leads')
+    await end(leader.child)
+    return async () => {
+      leader.child = leader.start()
+      await this.#untilHealthy()
+    }
+  }
+
   async close(): Promise<void> {
-    await Promise.all(
-      this.#children.map(async child => {
-        if (child.exitCode !== null || child.signalCode !== null) return
-        const ended = once(child, 'exit')
-        child.kill('SIGKILL')
-        await ended
-      }),
-    )
+    await Promise.all(this.#members.map(({ child }) => end(child)))
     rmSync(this.#folder, { recursive: true, force: true })
   }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
 }

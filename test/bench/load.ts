@@ -3,6 +3,7 @@
 
 import { Client as GrpcClient, credentials } from '@grpc/grpc-js'
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { must } from '../../src/base/assert.ts'
 import { type Client, connect } from '../../src/client/client.ts'
 import { quorate } from '../../src/proto/quorate.js'
@@ -22,6 +23,8 @@ const keys = number('keys')
 const valueBytes = number('size')
 const scanKeys = number('scan')
 const at = number('at')
+/** Operations a second of all callers together, begun when they are due; undefined: each when the one before has ended. */
+const rate = flags.has('rate') ? number('rate') : undefined
 const deadlineMs = 10_000
 
 // Cut at random places: values that neither compress nor repeat, and cost nothing to make.
@@ -153,10 +156,21 @@ async function measure(operation: Operation): Promise<void> {
   let errors = 0
   let lastError: unknown
   let writtenBytes = 0
+  let lastMs = beginMs
+  let gapMs = 0
   let isBegun = false
   let isEnded = false
+  const loadedMs = performance.now()
   const caller = async (_: unknown, number: number): Promise<void> => {
-    for (let started = performance.now(); started < endMs; ) {
+    let operations = 0
+    /** Latency counts from when an operation was due, so that a stall is not hidden by those that it kept from beginning. */
+    const next = async (endedMs: number): Promise<number> => {
+      if (rate === undefined) return endedMs
+      const dueMs = loadedMs + ((operations++ * callers + number) * 1000) / rate
+      if (dueMs > endedMs) await delay(dueMs - endedMs)
+      return dueMs
+    }
+    for (let started = await next(loadedMs); started < endMs; ) {
       try {
         const wrote = await operation(number)
         const now = performance.now()
@@ -171,23 +185,26 @@ async function measure(operation: Operation): Promise<void> {
         if (now >= beginMs && now < endMs) {
           latenciesMs.push(now - started)
           writtenBytes += wrote
+          gapMs = Math.max(gapMs, now - lastMs)
+          lastMs = now
         }
-        started = now
+        started = await next(now)
       } catch (error) {
         errors++
         lastError = error
-        started = performance.now()
+        started = await next(performance.now())
       }
     }
   }
   await Promise.all(Array.from({ length: callers }, caller))
+  if (!isEnded) process.stdout.write('end\n')
   if (latenciesMs.length === 0) throw new Error(`no operation succeeded, ${errors} failed`, { cause: lastError })
   if (lastError !== undefined) console.error(`${errors} operations failed, the last:`, lastError)
   const sorted = Float64Array.from(latenciesMs).sort()
   const quantile = (part: number): number => Number(sorted[Math.floor(part * (sorted.length - 1))]?.toFixed(3))
   const perSecond = latenciesMs.length / seconds
   const latencies = { p50Ms: quantile(0.5), p99Ms: quantile(0.99), p999Ms: quantile(0.999) }
-  console.log(JSON.stringify({ perSecond, ...latencies, errors, writtenBytes }))
+  console.log(JSON.stringify({ perSecond, ...latencies, gapMs, errors, writtenBytes }))
 }
 
 const client = connect(url, { timeoutMs: deadlineMs })

@@ -15,13 +15,20 @@ export interface Server {
   readonly pid: number
 }
 
-export interface Peer {
+/** Something to put load on. */
+export interface Target {
   readonly name: string
   /** By the part that they play now. */
   servers(): Promise<readonly Server[]>
   /** The load program and the flags that name this system. */
   readonly load: readonly [command: string, ...flags: readonly string[]]
   close(): Promise<void>
+}
+
+/** A cluster of three. */
+export interface Peer extends Target {
+  /** kill -9 of whoever leads; the result brings it back, and resolves when all is well again. */
+  killLeader(): Promise<() => Promise<void>>
 }
 
 export interface RoundTime {
@@ -35,6 +42,7 @@ interface Measured {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly p999Ms: number
+  readonly gapMs: number
   readonly errors: number
   readonly writtenBytes: number
 }
@@ -45,24 +53,35 @@ const graceMs = 60_000
 const fillLimitMs = 3_600_000
 
 /** Writes every key of `work` once, and returns the instant after it, in the terms of `peer`. */
-export async function fill(peer: Peer, work: Pick<Work, 'keys' | 'valueBytes'>): Promise<string> {
+export async function fill(peer: Target, work: Pick<Work, 'keys' | 'valueBytes'>): Promise<string> {
   const flags = flagsOf({ ...work, kind: 'put', callers: fillCallers, scanKeys: 0, isQuick: false }, '0')
   const line = await runLoad(peer, ['-fill', 'true', ...flags], fillLimitMs, () => {})
   return must(JSON.parse(line) as { at?: string }).at ?? '0'
 }
 
-export async function measure(peer: Peer, work: Work, at: string, time: RoundTime): Promise<Sample> {
+/** `onBegun`: the measured time has begun. Of servers that end in it, CPU and memory are those of before. */
+export async function measure(
+  peer: Target,
+  work: Work,
+  at: string,
+  time: RoundTime,
+  onBegun: () => void = () => {},
+): Promise<Sample> {
   const servers = await peer.servers()
   const before = new Map<string, Usage>()
   const after = new Map<string, Usage>()
   const written: number[] = []
   const look = (into: Map<string, Usage>, loadPid: number): void => {
     written.push(diskWrittenBytes(tmpdir()))
-    for (const { name, pid } of [...servers, { name: 'load', pid: loadPid }]) into.set(name, usageOf(pid))
+    for (const { name, pid } of [...servers, { name: 'load', pid: loadPid }])
+      into.set(name, usageOf(pid) ?? must(before.get(name)))
   }
   const flags = [...flagsOf(work, at), '-seconds', String(time.seconds), '-warmup', String(time.warmupSeconds)]
   const limitMs = (time.seconds + time.warmupSeconds) * 1000 + graceMs
-  const line = await runLoad(peer, flags, limitMs, (mark, pid) => look(mark === 'begin' ? before : after, pid))
+  const line = await runLoad(peer, flags, limitMs, (mark, pid) => {
+    look(mark === 'begin' ? before : after, pid)
+    if (mark === 'begin') onBegun()
+  })
   const measured = JSON.parse(line) as Measured
   const operations = measured.perSecond * time.seconds
   const used = (name: string, pick: (usage: Usage) => number): number =>
@@ -74,6 +93,7 @@ export async function measure(peer: Peer, work: Work, at: string, time: RoundTim
     p50Ms: measured.p50Ms,
     p99Ms: measured.p99Ms,
     p999Ms: measured.p999Ms,
+    gapMs: measured.gapMs,
     errors: measured.errors,
     cpuMicros: Object.fromEntries(names.map(name => [name, used(name, usage => usage.cpuMicros) / operations])),
     residentMib: Object.fromEntries(names.map(name => [name, must(after.get(name)).residentMib])),
@@ -83,7 +103,7 @@ export async function measure(peer: Peer, work: Work, at: string, time: RoundTim
 
 /** Returns the last line that the load prints; `onMark` is called for those before it. */
 async function runLoad(
-  { name, load: [command, ...fixed] }: Peer,
+  { name, load: [command, ...fixed] }: Target,
   flags: readonly string[],
   limitMs: number,
   onMark: (mark: string, pid: number) => void,

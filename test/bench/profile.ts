@@ -6,7 +6,8 @@ import { join, relative } from 'node:path'
 import { must } from '../../src/base/assert.ts'
 import { numberOf } from '../support/environment.ts'
 import { ProcessCluster } from '../support/process-cluster.ts'
-import { type Peer, fill, measure } from './peer.ts'
+import { fill, measure } from './peer.ts'
+import { peerOf } from './quorate-peer.ts'
 import { type Work, type WorkKind, keysUsual, valueBytesUsual } from './work.ts'
 
 interface CpuProfile {
@@ -37,14 +38,12 @@ const cluster = await ProcessCluster.start({
 })
 let leader = ''
 try {
-  const servers = async () => cluster.nodes.map(node => ({ name: node.name, pid: must(node.pid) }))
-  const load = [process.execPath, join(import.meta.dirname, 'load.ts'), '-url', cluster.url] as const
-  const plain: Peer = { name: 'quorate', servers, load, close: () => cluster.close() }
+  const plain = peerOf(cluster)
   const shape = { valueBytes: valueBytesUsual, keys: keysUsual }
   const at = await fill(plain, shape)
   const work: Work = { kind, callers, ...shape, scanKeys: kind === 'scan' ? 100 : 0, isQuick: false }
   leader = (await cluster.leader()).name
-  const [command, ...flags] = load
+  const [command, ...flags] = plain.load
   const profiled = {
     ...plain,
     load: [command, '--cpu-prof', `--cpu-prof-dir=${join(folder, 'load')}`, ...flags] as const,

@@ -9,19 +9,25 @@ export interface QuoratePeerOptions {
   readonly name?: string
   readonly size?: number
   readonly flags?: readonly string[]
+  readonly electionTimeoutMs?: number
   /** Of each node; for a profiler. */
   readonly environment?: Readonly<Record<string, string>>
 }
 
 export async function startQuorate(options: QuoratePeerOptions = {}): Promise<Peer> {
-  const { name = 'quorate', size = 3, flags = [], environment } = options
+  const { name = 'quorate', size = 3, flags = [], environment, electionTimeoutMs = 1_000 } = options
   const cluster = await ProcessCluster.start({
     size,
     proxied: false,
-    electionTimeoutMs: 1_000,
+    electionTimeoutMs,
     flags: ['--log-level', 'warn', ...flags],
     ...(environment && { peculiar: () => ({ environment }) }),
   })
+  return peerOf(cluster, name)
+}
+
+/** A cluster as something to put load on. */
+export function peerOf(cluster: ProcessCluster, name = 'quorate'): Peer {
   return {
     name,
     load: [process.execPath, join(import.meta.dirname, 'load.ts'), '-url', cluster.url],
@@ -32,6 +38,14 @@ export async function startQuorate(options: QuoratePeerOptions = {}): Promise<Pe
         { name: 'leader', pid: must(leader.pid) },
         ...followers.map((node, at) => ({ name: `follower ${at + 1}`, pid: must(node.pid) })),
       ]
+    },
+    killLeader: async () => {
+      const leader = await cluster.leader()
+      await leader.kill()
+      return async () => {
+        leader.start()
+        await cluster.untilHealthy()
+      }
     },
     close: () => cluster.close(),
   }

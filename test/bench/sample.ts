@@ -5,6 +5,8 @@ export interface Sample {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly p999Ms: number
+  /** The longest time between two successes of whichever callers. */
+  readonly gapMs: number
   readonly errors: number
   /** Microseconds of CPU an operation, by process: the load and each server. */
   readonly cpuMicros: Readonly<Record<string, number>>
@@ -37,6 +39,7 @@ export function summarise(samples: readonly Sample[]): Sample {
     p50Ms: of(sample => sample.p50Ms),
     p99Ms: of(sample => sample.p99Ms),
     p999Ms: of(sample => sample.p999Ms),
+    gapMs: of(sample => sample.gapMs),
     errors: samples.reduce((sum, sample) => sum + sample.errors, 0),
     cpuMicros: byProcess(sample => sample.cpuMicros),
     residentMib: byProcess(sample => sample.residentMib),

@@ -10,8 +10,9 @@ export interface Usage {
 
 const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
 
-/** Reads /proc of a process that runs. */
-export function usageOf(pid: number): Usage {
+/** undefined: the process has ended. */
+export function usageOf(pid: number): Usage | undefined {
+  if (!existsSync(`/proc/${pid}/stat`)) return undefined
   // The name in the second field may hold blanks and brackets; what follows the last bracket does not.
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -24,10 +24,12 @@ import (
 const noiseBytes = 1 << 20
 
 type result struct {
-	PerSecond    float64 `json:"perSecond"`
-	P50Ms        float64 `json:"p50Ms"`
-	P99Ms        float64 `json:"p99Ms"`
-	P999Ms       float64 `json:"p999Ms"`
+	PerSecond float64 `json:"perSecond"`
+	P50Ms     float64 `json:"p50Ms"`
+	P99Ms     float64 `json:"p99Ms"`
+	P999Ms    float64 `json:"p999Ms"`
+	// The longest time between two successes of whichever callers.
+	GapMs        float64 `json:"gapMs"`
 	Errors       int64   `json:"errors"`
 	WrittenBytes int64   `json:"writtenBytes"`
 }
@@ -177,6 +179,8 @@ func (l *load) measure(callers int, seconds, warmup float64) {
 	var failures, written atomic.Int64
 	var lastFailure atomic.Value
 	var begun, ended sync.Once
+	var succeeding sync.Mutex
+	last, gap := begin, time.Duration(0)
 	var group sync.WaitGroup
 	for caller := range callers {
 		group.Add(1)
@@ -199,6 +203,10 @@ func (l *load) measure(callers int, seconds, warmup float64) {
 				} else if now.After(begin) && now.Before(end) {
 					latencies[caller] = append(latencies[caller], float64(now.Sub(started).Microseconds())/1000)
 					written.Add(int64(wrote))
+					succeeding.Lock()
+					gap = max(gap, now.Sub(last))
+					last = now
+					succeeding.Unlock()
 				}
 				started = now
 			}
@@ -219,6 +227,7 @@ func (l *load) measure(callers int, seconds, warmup float64) {
 		P50Ms:        quantile(0.5),
 		P99Ms:        quantile(0.99),
 		P999Ms:       quantile(0.999),
+		GapMs:        float64(gap.Microseconds()) / 1000,
 		Errors:       failures.Load(),
 		WrittenBytes: written.Load(),
 	})

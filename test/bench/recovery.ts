@@ -1,0 +1,128 @@
+// `make bench-recovery`: how long a node needs until it serves again, with STATE_MIB=1024 of state and with ENTRIES=100000 in
+// its log that the engine has not seen; and how fast a snapshot brings an empty node up, while others write.
+
+import Table from 'cli-table3'
+import { must } from '../../src/base/assert.ts'
+import { quorate } from '../../src/proto/quorate.js'
+import { numberOf } from '../support/environment.ts'
+import type { NodeProcess } from '../support/node-process.ts'
+import { ProcessCluster } from '../support/process-cluster.ts'
+import { until } from '../support/until.ts'
+import { type Peer, fill, measure } from './peer.ts'
+import { peerOf } from './quorate-peer.ts'
+import type { Work } from './work.ts'
+
+const stateMib = numberOf('STATE_MIB', 1_024, 1)
+const entriesWanted = numberOf('ENTRIES', 100_000, 1_000)
+const valueBytes = 4_096
+const keys = Math.ceil((stateMib * 1024 * 1024) / valueBytes)
+const limitMs = 600_000
+const writes: Work = { kind: 'put', callers: 64, valueBytes, keys, scanKeys: 0, isQuick: false }
+const seconds = 10
+
+const { READ_KIND_LINEARIZABLE } = quorate.v1.ReadKind
+
+const table = new Table({ head: ['', 'measured', 'bar'], style: { head: [], border: [] } })
+const note = (text: string): void => void process.stderr.write(`${text}\n`)
+
+/** Milliseconds from the start of its process until the node answers a linearizable read. */
+async function startToServing(node: NodeProcess): Promise<number> {
+  const begunMs = performance.now()
+  node.start()
+  const read = () => node.client.get('any', READ_KIND_LINEARIZABLE, 1_000).then(() => true)
+  await until(`${node.name} serves`, read, { limitMs })
+  return performance.now() - begunMs
+}
+
+const appliedBy = async (cluster: ProcessCluster, node: NodeProcess): Promise<number> =>
+  (await cluster.viewOf(node).catch(() => undefined))?.applied ?? 0
+
+async function followerOf(cluster: ProcessCluster): Promise<NodeProcess> {
+  return must(cluster.others((await cluster.leader()).name)[0])
+}
+
+async function restarts(cluster: ProcessCluster): Promise<void> {
+  for (const [how, end] of [
+    ['stopped', (node: NodeProcess) => node.terminate()],
+    ['killed', (node: NodeProcess) => node.kill()],
+  ] as const) {
+    const node = await followerOf(cluster)
+    await end(node)
+    const tookMs = await startToServing(node)
+    table.push([`restart with ${stateMib} MiB, ${how}`, `${(tookMs / 1000).toFixed(2)} s`, '≤ 5 s'])
+    note(`${how}: ${Math.round(tookMs)} ms`)
+    await cluster.untilHealthy(limitMs)
+  }
+}
+
+async function snapshot(cluster: ProcessCluster, peer: Peer): Promise<void> {
+  const node = await followerOf(cluster)
+  await node.terminate()
+  node.wipe()
+  // Two of three, as during the transfer.
+  const before = await measure(peer, writes, '0', { seconds, warmupSeconds: 1 })
+  const leader = await cluster.leader()
+  const target = await appliedBy(cluster, leader)
+  const begunMs = performance.now()
+  node.start()
+  const whole = until(`${node.name} has it all`, async () => (await appliedBy(cluster, node)) >= target, { limitMs })
+  let meanwhileP99Ms = 0
+  let isWhole = false
+  const tookMs = whole.then(() => {
+    isWhole = true
+    return performance.now() - begunMs
+  })
+  while (!isWhole)
+    meanwhileP99Ms = Math.max(
+      meanwhileP99Ms,
+      (await measure(peer, writes, '0', { seconds: seconds / 2, warmupSeconds: 0.5 })).p99Ms,
+    )
+  const took = (await tookMs) / 1000
+  const rate = (stateMib * 1.048_576) / took
+  table.push([
+    `snapshot of ${stateMib} MiB to an empty node`,
+    `${took.toFixed(1)} s, ${rate.toFixed(0)} MB/s`,
+    '≥ 100 MB/s',
+  ])
+  const factor = meanwhileP99Ms / before.p99Ms
+  table.push([
+    'p99 of puts meanwhile, 64 callers',
+    `${before.p99Ms.toFixed(1)} → ${meanwhileP99Ms.toFixed(1)} ms, ${factor.toFixed(1)} ×`,
+    '≤ 2 ×',
+  ])
+}
+
+async function unapplied(cluster: ProcessCluster, peer: Peer): Promise<void> {
+  const node = await followerOf(cluster)
+  const begun = await appliedBy(cluster, node)
+  const single: Work = { ...writes, callers: 1, keys: 10_000 }
+  let entries = 0
+  while (entries < entriesWanted) {
+    await measure(peer, single, '0', { seconds, warmupSeconds: 0 })
+    entries = (await appliedBy(cluster, node)) - begun
+    note(`${entries} entries`)
+  }
+  await node.kill()
+  const tookMs = await startToServing(node)
+  table.push([`restart with ${entries} unapplied entries`, `${(tookMs / 1000).toFixed(2)} s`, '≤ 5 s'])
+}
+
+async function withCluster(flags: readonly string[], use: (cluster: ProcessCluster, peer: Peer) => Promise<void>) {
+  await using cluster = await ProcessCluster.start({
+    size: 3,
+    proxied: false,
+    electionTimeoutMs: 1_000,
+    flags: ['--log-level', 'warn', ...flags],
+  })
+  await use(cluster, peerOf(cluster))
+}
+
+await withCluster([], async (cluster, peer) => {
+  note(`filling ${keys} keys of ${valueBytes} bytes`)
+  await fill(peer, { keys, valueBytes })
+  await restarts(cluster)
+  await snapshot(cluster, peer)
+})
+const neverFlushed = ['--set', 'engineFlushMs=3600000', '--set', 'engineFlushBytes=4294967296']
+await withCluster(neverFlushed, unapplied)
+console.log(table.toString())
