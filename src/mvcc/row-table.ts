@@ -1,6 +1,6 @@
 // The rows that are in memory, each with its newest version: those that wait in a write buffer, and those written or read of
 // late, so that a write need not read first (DESIGN.md 7). One table for both: a put looks its key up once. Bounded in
-// bytes, oldest out first; a row that waits stays.
+// bytes: what was overwritten goes first, then the oldest; a row that waits stays.
 //
 // What lives for seconds must not be objects: V8's collector copies and marks each of them. So the versions stand as bytes in
 // chunks, one behind the other as they came, and a map has the place of each row's newest.
@@ -35,6 +35,8 @@ const chunkWordsMax = chunkBytesMax / wordBytes
 const chunksMax = 2 ** 31 / chunkWordsMax
 /** A row costs its place in the map and its name there as well, roughly. */
 const overheadBytes = 100
+/** As long as the newest versions take less than this part of the room, what is dropped is only what was overwritten. */
+const keptPart = 0.5
 /** Rows looked at for one that comes, and for each flush: going through all of a chunk would hold up everything else. */
 const looksPerRow = 4
 const looksPerFlush = 10_000
@@ -49,6 +51,8 @@ export class RowTable {
   /** Oldest first; the last one is written to. */
   #order: Chunk[] = []
   #bytes = 0
+  /** Of the newest versions alone, each with what its row costs. */
+  #newestBytes = 0
   /** How far the oldest chunk has been looked through. */
   #looked = 0
   /** Rows of the buffers up to here are in the engine. */
@@ -111,8 +115,7 @@ export class RowTable {
   forget(name: string): void {
     const place = this.#places.get(name)
     if (place === undefined || this.bufferOf(place) > this.#settled) return
-    this.#places.delete(name)
-    this.#bytes -= overheadBytes
+    this.#remove(name, place)
   }
 
   /** What waits is void as well. */
@@ -122,6 +125,7 @@ export class RowTable {
     this.#numbers = []
     this.#order = []
     this.#bytes = 0
+    this.#newestBytes = 0
     this.#looked = 0
   }
 
@@ -152,34 +156,59 @@ export class RowTable {
     words[at + 1] = position
     words[at + 2] = row.length
     words[at + 3] = recordBytes
-    chunk.end = at + headerWords + Math.ceil((row.length + recordBytes) / wordBytes)
+    chunk.end = at + slotWords(words, at)
     if (buffer > chunk.buffer) chunk.buffer = buffer
-    const place = (chunk.number * chunkWordsMax + at) as Place
-    const { size } = this.#places
-    this.#places.set(row, place)
-    if (this.#places.size > size) this.#bytes += overheadBytes
+    const before = this.#places.get(row)
+    const place = this.#set(row, chunk, at)
+    if (before === undefined) this.#bytes += overheadBytes
+    else this.#newestBytes -= this.#costOf(before)
+    this.#newestBytes += this.#costOf(place)
     this.#evict(looksPerRow)
     return place
+  }
+
+  #set(row: string, { number }: Chunk, at: number): Place {
+    const place = (number * chunkWordsMax + at) as Place
+    this.#places.set(row, place)
+    return place
+  }
+
+  #remove(name: string, place: Place): void {
+    this.#newestBytes -= this.#costOf(place)
+    this.#bytes -= overheadBytes
+    this.#places.delete(name)
+  }
+
+  #costOf(place: Place): number {
+    return overheadBytes + slotWords(this.#chunk(place).words, place % chunkWordsMax) * wordBytes
   }
 
   #evict(looksMax: number): void {
     for (let left = looksMax; left > 0 && this.#bytes > this.#bytesMax; left--) {
       const [oldest] = this.#order
       if (oldest === undefined || oldest.buffer > this.#settled) return
-      if (this.#looked < oldest.end) this.#lookAt(oldest)
+      if (this.#looked < oldest.end) this.#lookAt(oldest, this.#looked)
       else this.#drop(oldest)
     }
   }
 
-  #lookAt({ number, bytes, words }: Chunk): void {
-    const at = this.#looked
-    const rowBytes = words[at + 2] ?? 0
+  #lookAt(chunk: Chunk, at: number): void {
+    const { number, bytes, words } = chunk
     const rowAt = (at + headerWords) * wordBytes
-    const name = bytes.toString('latin1', rowAt, rowAt + rowBytes)
-    this.#looked = at + headerWords + Math.ceil((rowBytes + (words[at + 3] ?? 0)) / wordBytes)
-    if (this.#places.get(name) !== number * chunkWordsMax + at) return
-    this.#places.delete(name)
-    this.#bytes -= overheadBytes
+    const name = bytes.toString('latin1', rowAt, rowAt + (words[at + 2] ?? 0))
+    this.#looked = at + slotWords(words, at)
+    const place = (number * chunkWordsMax + at) as Place
+    if (this.#places.get(name) !== place) return
+    if (this.#newestBytes < this.#bytesMax * keptPart) this.#move(chunk, at, name)
+    else this.#remove(name, place)
+  }
+
+  #move(from: Chunk, at: number, name: string): void {
+    const slot = slotWords(from.words, at)
+    const to = this.#room((slot - headerWords) * wordBytes)
+    to.words.set(from.words.subarray(at, at + slot), to.end)
+    this.#set(name, to, to.end)
+    to.end += slot
   }
 
   #drop({ number, bytes }: Chunk): void {
@@ -189,4 +218,8 @@ export class RowTable {
     this.#bytes -= bytes.byteLength
     this.#looked = 0
   }
+}
+
+function slotWords(words: Uint32Array, at: number): number {
+  return headerWords + Math.ceil(((words[at + 2] ?? 0) + (words[at + 3] ?? 0)) / wordBytes)
 }

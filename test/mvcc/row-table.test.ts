@@ -34,15 +34,30 @@ describe('the rows in memory', () => {
   })
 
   it('are bounded in bytes, the oldest out first', () => {
-    const table = new RowTable(3 * chunkBytes)
+    const table = new RowTable(8 * chunkBytes)
     for (const name of names(100)) {
       table.put(versionOf(name), Number(name) + 1, 0)
       table.settle(Number(name) + 1)
     }
     const left = found(table)
     expect(left).toEqual(names(100).slice(-left.length))
-    expect(left.length).toBeGreaterThan(8)
-    expect(left.length).toBeLessThan(26)
+    expect(left.length).toBeGreaterThan(48)
+    expect(left.length).toBeLessThan(65)
+  })
+
+  it('stay, where there is room for them, while others are written again and again', () => {
+    const table = new RowTable(6 * chunkBytes)
+    const kept = names(20)
+    kept.forEach(name => table.put(versionOf(name, Buffer.from(`value ${name}`)), 1, 0))
+    for (let buffer = 1; buffer <= 200; buffer++) {
+      table.put(versionOf('99'), buffer, 0)
+      table.settle(buffer)
+    }
+    expect(found(table)).toEqual([...kept, '99'])
+    for (const name of kept) {
+      const { record, valueOffset } = table.version(`\0${name}`, must(table.get(`\0${name}`)))
+      expect(record.subarray(valueOffset).toString()).toBe(`value ${name}`)
+    }
   })
 
   it('stay as long as they wait for the engine, and go once they are there', () => {
