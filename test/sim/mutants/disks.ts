@@ -131,8 +131,8 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/engine/leveldb-engine.ts',
-        find: "({ type: 'put', key: toBytes(key), value } as const),\n        ),\n        { sync: true },",
-        replace: "({ type: 'put', key: toBytes(key), value } as const),\n        ),\n        { sync: false },",
+        find: 'chained.write({ sync: true })',
+        replace: 'chained.write({ sync: false })',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/engine/leveldb-sync.test.ts' },

@@ -98,8 +98,8 @@ export const readMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/read-queue.ts',
-        find: '      this.#arrived.push({ deadlineMs, resolve })\n',
-        replace: '      ;(this.#round?.waiters ?? this.#arrived).push({ deadlineMs, resolve })\n',
+        find: '      this.#arrived.push({ deadlineMs, resolve, onBegun })\n',
+        replace: '      ;(this.#round?.waiters ?? this.#arrived).push({ deadlineMs, resolve, onBegun })\n',
       },
     ],
     caughtBy: { kind: 'sim', seed: 4, kinds: ['slow-link', 'transfer'], overrides: manyClients },
