@@ -157,7 +157,7 @@ bench: setup ## Every kind of work beside etcd, three nodes each; QUICK=1 for th
 	@node test/bench/bench.ts
 
 .PHONY: bench-charts
-bench-charts: setup ## What make bench measured last, as SVG in test/bench/charts, for the README
+bench-charts: setup ## What make bench measured last, for the README: SVG in test/bench/charts, a table in Markdown
 	@node test/bench/charts.ts
 
 .PHONY: bench-limits

@@ -1,11 +1,11 @@
-// `make bench-charts`: what `make bench` measured last, as SVG beside this file, for the README. Each chart names the machine
-// and the settings that it was made with, so that a picture never stands for another run than its own.
+// `make bench-charts`: what `make bench` measured last, for the README: as SVG beside this file, and as a table in Markdown.
+// Each chart names the machine and the settings that it was made with, so that it never stands for another run than its own.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { View, parse } from 'vega'
 import { type TopLevelSpec, compile } from 'vega-lite'
-import type { Row } from './report.ts'
+import { type Row, markdownTable } from './report.ts'
 import { nameOf } from './work.ts'
 
 interface Run {
@@ -109,3 +109,4 @@ for (const [name, chart] of Object.entries({ ratios, latencies })) {
   writeFileSync(file, `${await new View(parse(spec), { renderer: 'none' }).toSVG()}\n`)
   console.log(file)
 }
+console.log(markdownTable(rows))
