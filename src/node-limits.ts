@@ -9,6 +9,8 @@ import { rowCacheBytesDefault } from './mvcc/version-store.ts'
 import { receiveBytesMax } from './transport/peer-service.ts'
 import { type ServerLimits, serverLimitsDefault } from './server/limits.ts'
 
+const mebibyte = 1024 * 1024
+
 /** Each with its reason. */
 export interface NodeLimits {
   /** An engine flush is due when this much is dirty, or after `engineFlushMs` (DESIGN.md 7: large and few). */
@@ -40,16 +42,16 @@ export interface NodeLimits {
 }
 
 export const defaultLimits: NodeLimits = {
-  engineFlushBytes: 4 * 1024 * 1024,
+  engineFlushBytes: 16 * mebibyte,
   engineFlushMs: 100,
   rowCacheBytes: rowCacheBytesDefault,
   blockCacheBytes: blockCacheBytesDefault,
-  entryBytes: 1024 * 1024,
-  proposalQueueBytes: 64 * 1024 * 1024,
-  uncommittedBytes: 64 * 1024 * 1024,
-  logRetainedBytes: 64 * 1024 * 1024,
-  logHeldBytes: 512 * 1024 * 1024,
-  logBytes: 2 * 1024 * 1024 * 1024,
+  entryBytes: mebibyte,
+  proposalQueueBytes: 64 * mebibyte,
+  uncommittedBytes: 64 * mebibyte,
+  logRetainedBytes: 64 * mebibyte,
+  logHeldBytes: 512 * mebibyte,
+  logBytes: 2_048 * mebibyte,
   logSegmentBytes: defaultSegmentBytes,
   historyRetentionMs: 10 * 60 * 1000,
   drainMs: 5_000,
@@ -60,6 +62,16 @@ export const defaultLimits: NodeLimits = {
 
 /** An entry travels to a peer in one message, with room around it. */
 const entryBytesMax = (receiveBytesMax / 4) * 3
+
+/** What has bounds of its own: rows in memory have places of 31 bits and a Map of 2^24; less than a few chunks serves nobody. */
+const bounds: Readonly<Record<string, readonly [least: number, most: number]>> = {
+  engineFlushBytes: [1, 64 * mebibyte],
+  rowCacheBytes: [mebibyte, 1024 * mebibyte],
+}
+
+function isWithin(range: readonly [number, number] | undefined, value: number): boolean {
+  return range === undefined || (value >= range[0] && value <= range[1])
+}
 
 /** A timer set for longer would fire at once. */
 const timerMsMax = 2 ** 31 - 1
@@ -83,6 +95,8 @@ export function parseLimits(items: readonly string[], mistakes: string[]): NodeL
     if (!defaults.has(name))
       mistakes.push(`--set ${item}: no limit by that name; there are ${[...defaults.keys()].join(', ')}`)
     else if (!Number.isSafeInteger(value) || value <= 0) mistakes.push(`--set ${item}: a whole number above 0`)
+    else if (!isWithin(bounds[name], value))
+      mistakes.push(`--set ${item}: from ${bounds[name]![0]} to ${bounds[name]![1]}`)
     else if (name.endsWith('Ms') && value > timerMsMax)
       mistakes.push(`--set ${item}: at most ${timerMsMax} milliseconds`)
     else set.set(name, value)

@@ -15,8 +15,9 @@ import { findLevelDamage, hasLevelDatabase } from './leveldb-check.ts'
 const writeBufferBytes = 64 * 1024 * 1024
 /** Blocks of tables as they were read: for what the rows in memory are too few for. */
 export const blockCacheBytesDefault = 64 * 1024 * 1024
-/** Operations handed over at once: 20,000 hold up everything else for tens of milliseconds (DESIGN.md 7). */
+/** What is handed over at once: 20,000 operations hold up everything else for tens of milliseconds (DESIGN.md 7). */
 const sliceOperations = 500
+const sliceBytes = 512 * 1024
 /** What an iterator may fetch at once when its reader names no limit. */
 const readBytesMax = 0x7fff_ffff
 /** A new database begins somewhere in here, so that another's table or log does not fit among its own. */
@@ -97,17 +98,32 @@ class LevelEngine implements Engine {
     assert(!this.#isWriting, 'the engine is handed one write at a time')
     this.#isWriting = true
     try {
-      const chained = this.#database.batch()
-      for (let at = 0; at < batch.length; at++) {
-        const { key, value } = batch[at]!
-        if (value === undefined) chained.del(toBytes(key))
-        else chained.put(toBytes(key), value)
-        if (at % sliceOperations === sliceOperations - 1) await new Promise<void>(resolve => this.#clock.defer(resolve))
-      }
-      await chained.write({ sync: true })
+      await this.#writeInSlices(batch)
     } finally {
       this.#isWriting = false
     }
+  }
+
+  /** The binding frees a batch's copy of it when its wrapper is collected: some of the last ones are in memory as well. */
+  async #writeInSlices(batch: readonly EngineBatchOperation[]): Promise<void> {
+    const chained = this.#database.batch()
+    try {
+      let operations = 0
+      let bytes = 0
+      for (const { key, value } of batch) {
+        if (value === undefined) chained.del(toBytes(key))
+        else chained.put(toBytes(key), value)
+        bytes += key.length + (value?.length ?? 0)
+        if (++operations < sliceOperations && bytes < sliceBytes) continue
+        operations = 0
+        bytes = 0
+        await new Promise<void>(resolve => this.#clock.defer(resolve))
+      }
+    } catch (error) {
+      await chained.close()
+      throw error
+    }
+    await chained.write({ sync: true })
   }
 
   snapshot() {

@@ -100,7 +100,7 @@ export class LiveRun {
     return taken
   }
 
-  /** What the effect of `index` at `timestamp` replaced; null: nothing. */
+  /** What the effect of `index` at `timestamp` replaced; null: nothing. undefined: there is no such effect here. */
   previous(row: string, index: Index, timestamp: Timestamp): Version | null | undefined {
     const reader = new ByteReader(this.#target.subarray(0, this.#end), this.#readTo)
     while (reader.offset < this.#end) must(readEffect(reader, this.firstIndex, this.#read), 'what was encoded is whole')

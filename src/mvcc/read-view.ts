@@ -3,9 +3,12 @@
 // it gives may be newer than the reader's instant: the reader follows their chains back.
 
 import type { Engine, EnginePair, EngineReader, EngineSnapshot, EngineSpan } from '../engine/engine.ts'
+import { must } from '../base/assert.ts'
 import { latestPrefix, prefixSpan, type RowSpan, tombstonePrefix } from './engine-keys.ts'
 import { decodeStored } from './key-record.ts'
+import type { Place, RowReader } from './row-table.ts'
 import type { Version } from './version.ts'
+import type { BufferedRows } from './write-buffer.ts'
 
 const pagePairsMax = 500
 const pageBytesMax = 512 * 1024
@@ -22,12 +25,19 @@ export interface ReadViewOptions {
 export class ReadView {
   readonly #snapshot: EngineSnapshot
   readonly #cursors: readonly SpanCursor[]
-  readonly #buffered: readonly Version[]
+  readonly #rows: RowReader
+  readonly #buffered: BufferedRows
   readonly #reverse: boolean
   #position = 0
 
   /** `buffered`: what waits for the engine, by row; of the newer buffer, then of the older. */
-  constructor(engine: Engine, buffered: readonly [readonly Version[], readonly Version[]], options: ReadViewOptions) {
+  constructor(
+    engine: Engine,
+    rows: RowReader,
+    buffered: readonly [BufferedRows, BufferedRows],
+    options: ReadViewOptions,
+  ) {
+    this.#rows = rows
     this.#snapshot = engine.snapshot()
     this.#reverse = options.reverse
     this.#buffered = mergeBuffered(buffered, options.reverse)
@@ -39,7 +49,8 @@ export class ReadView {
 
   /** The next row's latest version, undefined at the end. Call `fill` first whenever `needsFill`. Throws DamageError. */
   next(): Version | undefined {
-    let row = this.#buffered[this.#position]?.row
+    const waiting = this.#buffered.names[this.#position]
+    let row = waiting
     for (const cursor of this.#cursors) {
       const head = cursor.row
       if (head !== undefined && (row === undefined || (this.#reverse ? head > row : head < row))) row = head
@@ -48,11 +59,7 @@ export class ReadView {
     // What is buffered is newer than what is stored, and a row is stored at most once.
     let pair: EnginePair | undefined
     for (const cursor of this.#cursors) if (cursor.row === row) pair = cursor.take()
-    const buffered = this.#buffered[this.#position]
-    if (buffered?.row === row) {
-      this.#position++
-      return buffered
-    }
+    if (waiting === row) return this.#rows.version(row, must(this.#buffered.places[this.#position++]))
     if (pair === undefined) return undefined
     return decodeStored(pair.key, pair.value)
   }
@@ -115,19 +122,20 @@ class SpanCursor {
 }
 
 /** In the reader's direction. */
-function mergeBuffered(
-  [newer, older]: readonly [readonly Version[], readonly Version[]],
-  isReverse: boolean,
-): readonly Version[] {
-  const merged: Version[] = []
-  let position = 0
-  for (const version of newer) {
-    for (let other = older[position]; other !== undefined && other.row <= version.row; other = older[++position]) {
-      if (other.row !== version.row) merged.push(other)
-    }
-    merged.push(version)
+function mergeBuffered([newer, older]: readonly [BufferedRows, BufferedRows], isReverse: boolean): BufferedRows {
+  const names: string[] = []
+  const places: Place[] = []
+  const take = (from: BufferedRows, at: number): void => {
+    names.push(must(from.names[at]))
+    places.push(must(from.places[at]))
   }
-  for (; position < older.length; position++) merged.push(older[position] as Version)
-  if (isReverse) merged.reverse()
-  return merged
+  let position = 0
+  newer.names.forEach((name, at) => {
+    for (let other = older.names[position]; other !== undefined && other <= name; other = older.names[++position]) {
+      if (other !== name) take(older, position)
+    }
+    take(newer, at)
+  })
+  for (; position < older.names.length; position++) take(older, position)
+  return isReverse ? { names: names.reverse(), places: places.reverse() } : { names, places }
 }

@@ -14,6 +14,11 @@ import { type NewVersion, type Version, encodeVersion, readVersion, versionHeade
 /** Where a version stands: its chunk's number, and the word in it. */
 export type Place = number & { readonly brand: 'Place' }
 
+/** What a table held at one moment. */
+export interface RowReader {
+  version(name: string, place: Place): Version
+}
+
 interface Chunk {
   readonly number: number
   readonly bytes: Buffer
@@ -30,20 +35,27 @@ const headerWords = 4
 const chunkBytesMin = 64 * 1024
 /** Whoever holds a value holds all of its chunk. */
 const chunkBytesMax = 1024 * 1024
+/** The engine's own cache has what is larger. */
+const storedBytesMax = chunkBytesMax / 8
 const chunkWordsMax = chunkBytesMax / wordBytes
 /** Places stay small integers: a number and a word in 31 bits. */
 const chunksMax = 2 ** 31 / chunkWordsMax
 /** A row costs its place in the map and its name there as well, roughly. */
 const overheadBytes = 100
 /** As long as the newest versions take less than this part of the room, what is dropped is only what was overwritten. */
-const keptPart = 0.5
-/** Rows looked at for one that comes, and for each flush: going through all of a chunk would hold up everything else. */
+const keptPart = 0.7
+/**
+ * Rows looked at for one that comes, at least, and for each flush: going through all of a chunk would hold up everything else.
+ * To make room for a large one takes many small ones.
+ */
 const looksPerRow = 4
+const bytesPerLook = 64
 const looksPerFlush = 10_000
+/** A Map holds 2^24; what waits for the engine comes on top. */
+const rowsMax = 2 ** 22
 
 export class RowTable {
   readonly #bytesMax: number
-  readonly #chunkBytes: number
   #places = new Map<string, Place>()
   /** By number; numbers are used again once their chunk is gone. */
   #chunks: (Chunk | undefined)[] = []
@@ -60,7 +72,6 @@ export class RowTable {
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
-    this.#chunkBytes = Math.min(chunkBytesMax, Math.max(chunkBytesMin, bytesMax / 16))
   }
 
   get(name: string): Place | undefined {
@@ -68,10 +79,13 @@ export class RowTable {
   }
 
   version(name: string, place: Place): Version {
-    const { bytes, words } = this.#chunk(place)
-    const at = place % chunkWordsMax
-    const start = (at + headerWords) * wordBytes + (words[at + 2] ?? 0)
-    return readVersion(name, bytes.subarray(start, start + (words[at + 3] ?? 0)))
+    return versionIn(this.#chunk(place), name, place)
+  }
+
+  /** Reads the places of now, whatever becomes of them. */
+  pin(): RowReader {
+    const chunks = [...this.#chunks]
+    return { version: (name, place) => versionIn(chunkOf(chunks, place), name, place) }
   }
 
   /** The number of the write buffer that the version came with; 0: it was read from the engine. */
@@ -96,8 +110,9 @@ export class RowTable {
     return { place, crc }
   }
 
-  /** What the engine holds for a row that is not here. It may go at once. */
-  addStored({ row, record }: Version): void {
+  /** What the engine holds for a row that is not here. It may go at once; one that is large, or has no room now, is not kept. */
+  maybeAddStored({ row, record }: Version): void {
+    if (record.length > storedBytesMax || (this.#isFull && this.#isOldestWaiting)) return
     const chunk = this.#room(row.length + record.length)
     const rowAt = (chunk.end + headerWords) * wordBytes
     chunk.bytes.write(row, rowAt, 'latin1')
@@ -130,7 +145,7 @@ export class RowTable {
   }
 
   #chunk(place: Place): Chunk {
-    return must(this.#chunks[Math.floor(place / chunkWordsMax)], 'a place is of a chunk that is there')
+    return chunkOf(this.#chunks, place)
   }
 
   #room(bytes: number): Chunk {
@@ -140,7 +155,7 @@ export class RowTable {
     const number = this.#numbers.pop() ?? this.#chunks.length
     assert(number < chunksMax, 'the rows in memory fit their places')
     // Small at first, so that a small state is.
-    const wanted = Math.min(this.#chunkBytes, Math.max(chunkBytesMin, this.#bytes))
+    const wanted = Math.min(chunkBytesMax, Math.max(chunkBytesMin, this.#bytes / 16))
     const buffer = new ArrayBuffer(Math.max(Math.ceil(wanted / wordBytes), words) * wordBytes)
     const chunk = { number, bytes: Buffer.from(buffer), words: new Uint32Array(buffer), end: 0, buffer: 0 }
     this.#chunks[number] = chunk
@@ -162,8 +177,9 @@ export class RowTable {
     const place = this.#set(row, chunk, at)
     if (before === undefined) this.#bytes += overheadBytes
     else this.#newestBytes -= this.#costOf(before)
-    this.#newestBytes += this.#costOf(place)
-    this.#evict(looksPerRow)
+    const cost = this.#costOf(place)
+    this.#newestBytes += cost
+    this.#evict(Math.max(looksPerRow, cost / bytesPerLook))
     return place
   }
 
@@ -183,10 +199,18 @@ export class RowTable {
     return overheadBytes + slotWords(this.#chunk(place).words, place % chunkWordsMax) * wordBytes
   }
 
+  get #isFull(): boolean {
+    return this.#bytes > this.#bytesMax || this.#places.size > rowsMax
+  }
+
+  get #isOldestWaiting(): boolean {
+    return (this.#order[0]?.buffer ?? 0) > this.#settled
+  }
+
   #evict(looksMax: number): void {
-    for (let left = looksMax; left > 0 && this.#bytes > this.#bytesMax; left--) {
+    for (let left = looksMax; left > 0 && this.#isFull && !this.#isOldestWaiting; left--) {
       const [oldest] = this.#order
-      if (oldest === undefined || oldest.buffer > this.#settled) return
+      if (oldest === undefined) return
       if (this.#looked < oldest.end) this.#lookAt(oldest, this.#looked)
       else this.#drop(oldest)
     }
@@ -199,7 +223,7 @@ export class RowTable {
     this.#looked = at + slotWords(words, at)
     const place = (number * chunkWordsMax + at) as Place
     if (this.#places.get(name) !== place) return
-    if (this.#newestBytes < this.#bytesMax * keptPart) this.#move(chunk, at, name)
+    if (this.#newestBytes < this.#bytesMax * keptPart && this.#places.size <= rowsMax) this.#move(chunk, at, name)
     else this.#remove(name, place)
   }
 
@@ -218,6 +242,16 @@ export class RowTable {
     this.#bytes -= bytes.byteLength
     this.#looked = 0
   }
+}
+
+function chunkOf(chunks: readonly (Chunk | undefined)[], place: Place): Chunk {
+  return must(chunks[Math.floor(place / chunkWordsMax)], 'a place is of a chunk that is there')
+}
+
+function versionIn({ bytes, words }: Chunk, name: string, place: Place): Version {
+  const at = place % chunkWordsMax
+  const start = (at + headerWords) * wordBytes + (words[at + 2] ?? 0)
+  return readVersion(name, bytes.subarray(start, start + (words[at + 3] ?? 0)))
 }
 
 function slotWords(words: Uint32Array, at: number): number {

@@ -36,7 +36,7 @@ import { ReadView } from './read-view.ts'
 import { type Place, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
 import { type NewVersion, type Version, valueBytes } from './version.ts'
-import { type Stored, WriteBuffer } from './write-buffer.ts'
+import { type Stored, WriteBuffer, noRows } from './write-buffer.ts'
 
 export type { Source } from './engine-keys.ts'
 export type { KeyRecord } from './key-record.ts'
@@ -58,7 +58,7 @@ export type OpenResult =
     }
   | { readonly kind: 'damaged'; readonly message: string }
 
-/** Enough for a hundred thousand rows of a few hundred bytes, several times over. */
+/** Some 160,000 rows with values of 256 bytes. */
 export const rowCacheBytesDefault = 64 * 1024 * 1024
 
 export interface VersionStoreOptions {
@@ -362,7 +362,7 @@ export class VersionStore {
     const place = this.#place(name)
     if (place !== undefined) return this.#rows.version(name, place)
     const version = this.#readLatest(name)
-    if (version !== undefined) this.#rows.addStored(version)
+    if (version !== undefined) this.#rows.maybeAddStored(version)
     return version
   }
 
@@ -394,9 +394,14 @@ export class VersionStore {
 
   #view({ keyspace, start, end, at, limit, reverse }: ScanRequest): ReadView {
     const span = rowSpan(keyspace, start, end)
-    const buffered = [this.#live.inSpan(span, false), this.#frozen?.inSpan(span, true) ?? []] as const
+    const buffered = [this.#live.inSpan(span, false), this.#frozen?.inSpan(span, true) ?? noRows] as const
     const withTombstones = at < this.#newestStamp
-    return new ReadView(this.#engine, buffered, { span, reverse, withTombstones, rowsHint: limit + 1 })
+    return new ReadView(this.#engine, this.#rows.pin(), buffered, {
+      span,
+      reverse,
+      withTombstones,
+      rowsHint: limit + 1,
+    })
   }
 
   #checkInstalls(before: number): void {

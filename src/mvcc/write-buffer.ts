@@ -1,7 +1,7 @@
 // What has been applied and is not yet in the engine: the rows that were written, where overwrites collapse, and the runs,
 // which keep every step. It knows no engine; its owner freezes it whole, by writing to the next one from then on.
 
-import { assert } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RowSpan, Source } from './engine-keys.ts'
@@ -11,6 +11,14 @@ import type { NewVersion, Version } from './version.ts'
 
 /** What the engine holds for a row before the buffer goes in. */
 export type Stored = 'nothing' | 'latest' | 'tombstone'
+
+/** By row; the versions are decoded when they are wanted. */
+export interface BufferedRows {
+  readonly names: readonly string[]
+  readonly places: readonly Place[]
+}
+
+export const noRows: BufferedRows = { names: [], places: [] }
 
 export class WriteBuffer {
   /** Above 0, and each above the one before. */
@@ -36,8 +44,12 @@ export class WriteBuffer {
     return this.#names.length
   }
 
-  /** `before`: where the row's newest version is, if it is in memory; `stored`: asked where this buffer has not written it yet. */
+  /**
+   * `before`: where the row's newest version is, if it is in memory; `stored`: counts if this buffer has not written the row yet.
+   * Returns the checksum over what all replicas agree on.
+   */
   put(from: NewVersion, before: Place | undefined, stored: Stored): number {
+    assert(this.#sorted === undefined, 'no more is put into a buffer that is frozen')
     const isHere = before !== undefined && this.#table.bufferOf(before) === this.number
     const position = isHere ? this.#table.positionOf(before) : this.#names.length
     const { place, crc } = this.#table.put(from, this.number, position)
@@ -59,7 +71,7 @@ export class WriteBuffer {
   }
 
   stored(position: number): Stored {
-    return this.#stored[position] ?? 'nothing'
+    return must(this.#stored[position])
   }
 
   /** What `version` replaced; null: nothing. undefined: it did not come with this buffer. */
@@ -75,20 +87,24 @@ export class WriteBuffer {
   }
 
   /** The rows of a span in ascending order. `isFrozen`: no more is put. */
-  inSpan(span: RowSpan, isFrozen: boolean): Version[] {
+  inSpan(span: RowSpan, isFrozen: boolean): BufferedRows {
     const names = this.#names
+    const rows = (positions: readonly number[]): BufferedRows => ({
+      names: positions.map(at => names[at] ?? ''),
+      places: positions.map(at => this.#places[at] as Place),
+    })
     if (isFrozen) {
       // Sorted once, for the many scans that may come while it is written.
       this.#sorted ??= this.#sort([...names.keys()])
       const from = this.#firstAtOrAfter(this.#sorted, span.start)
-      return this.#sorted.slice(from, this.#firstAtOrAfter(this.#sorted, span.end)).map(at => this.version(at))
+      return rows(this.#sorted.slice(from, this.#firstAtOrAfter(this.#sorted, span.end)))
     }
     const found: number[] = []
     for (let at = 0; at < names.length; at++) {
       const name = names[at] ?? ''
       if (name >= span.start && name < span.end) found.push(at)
     }
-    return this.#sort(found).map(at => this.version(at))
+    return rows(this.#sort(found))
   }
 
   #runFor(source: Source, index: Index, timestamp: Timestamp, lastStored: (source: Source) => number): LiveRun {

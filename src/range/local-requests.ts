@@ -176,19 +176,27 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
    * applied by then: the state was read after the round began, and all that was acknowledged before is in it.
    */
   async function getLinearizable(replica: Replica, request: GetRequest): Promise<GetAnswer> {
+    if (replica.stopped !== undefined) return replica.stopped
     let ahead: { readonly applied: Index; readonly answer: GetAnswer } | undefined
-    let rounds = 0
+    let round = 0
+    let isPermitted = false
+    const readAhead = (begun: number): void => {
+      // A follower has mostly applied less than its leader's round will ask for.
+      if (begun !== round || isPermitted || !replica.isLeader) return
+      try {
+        ahead = { applied: replica.state.appliedIndex, answer: getPresent(replica, request) }
+      } catch {
+        // Read again once it is permitted, where somebody waits to be told.
+      }
+    }
     const permitted = await permission(replica, request.deadlineMs, () => {
       // What was read for a round that was lost is worth nothing.
       ahead = undefined
-      const round = ++rounds
-      // The round's messages leave first.
-      clock.defer(() => {
-        if (round !== rounds || !replica.isLeader) return
-        ahead = { applied: replica.state.appliedIndex, answer: getPresent(replica, request) }
-      })
+      const begun = ++round
+      // The round's messages leave first: a link, too, writes in a deferred call.
+      clock.defer(() => clock.defer(() => readAhead(begun)))
     })
-    rounds++
+    isPermitted = true
     if (permitted.kind !== 'ready') return unpermitted(replica, permitted)
     if (replica.stopped !== undefined) return replica.stopped
     return ahead !== undefined && permitted.index <= ahead.applied ? ahead.answer : getPresent(replica, request)

@@ -29,6 +29,7 @@ export class ReadQueue {
   #round: { readonly context: number; readonly begunMs: number; readonly waiters: Waiter[] } | undefined
   /** Confirmed, and waiting until their index is applied; in index order. */
   #confirmed: { readonly index: Index; readonly waiters: Waiter[] }[] = []
+  #isClosed = false
 
   /** `roundTimeoutMs`: a round unanswered for so long is begun again, as a new one (its message may be lost). */
   constructor(rounds: ReadRounds, roundTimeoutMs: number) {
@@ -42,6 +43,7 @@ export class ReadQueue {
 
   /** `onBegun`: the round that may permit it begins; called again when that one is lost and another takes its place. */
   wait(deadlineMs: number, onBegun: () => void = () => {}): Promise<ReadPermit> {
+    if (this.#isClosed) return Promise.resolve({ kind: 'not-leader' })
     return new Promise(resolve => {
       this.#arrived.push({ deadlineMs, resolve, onBegun })
     })
@@ -95,7 +97,9 @@ export class ReadQueue {
         .filter(({ waiters }) => waiters.length > 0)
   }
 
-  refuseAll(): void {
+  /** Nobody drives it any more: whoever waits is refused, and whoever comes. */
+  close(): void {
+    this.#isClosed = true
     this.roundsLost()
     const waiters = [...this.#arrived, ...this.#confirmed.flatMap(item => item.waiters)]
     this.#arrived = []

@@ -277,7 +277,7 @@ export class Replica {
     this.#stopped = refusal
     this.proposals.leadershipLost(undefined)
     this.proposals.refuseWaiting(refusal)
-    this.reads.refuseAll()
+    this.reads.close()
     this.#applying.stop()
     this.#commitNews.close()
     this.#appliedWaiters.refuseAll()

@@ -484,4 +484,4 @@ export class Store implements ReplicaHost {
 }
 
 /** Applying waits for the engine when this many flushes' worth is dirty. */
-const applyHeldFactor = 16
+const applyHeldFactor = 4

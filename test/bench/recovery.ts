@@ -95,7 +95,8 @@ async function snapshot(cluster: ProcessCluster, peer: Peer): Promise<void> {
 async function unapplied(cluster: ProcessCluster, peer: Peer): Promise<void> {
   const node = await followerOf(cluster)
   const begun = await appliedBy(cluster, node)
-  const single: Work = { ...writes, callers: 1, keys: 10_000 }
+  // Small ones, so that they are less than the engine is given at once.
+  const single: Work = { ...writes, callers: 1, keys: 10_000, valueBytes: 16 }
   let entries = 0
   while (entries < entriesWanted) {
     await measure(peer, single, '0', { seconds, warmupSeconds: 0 })
@@ -123,6 +124,6 @@ await withCluster([], async (cluster, peer) => {
   await restarts(cluster)
   await snapshot(cluster, peer)
 })
-const neverFlushed = ['--set', 'engineFlushMs=3600000', '--set', 'engineFlushBytes=4294967296']
+const neverFlushed = ['--set', 'engineFlushMs=3600000', '--set', 'engineFlushBytes=67108864']
 await withCluster(neverFlushed, unapplied)
 console.log(table.toString())

@@ -42,7 +42,12 @@ export function rowTable(rows: readonly Row[]): string {
 export function markdownTable(rows: readonly Row[]): string {
   const head = ['', 'quorate /s', 'p50 ms', 'p99 ms', 'etcd /s', 'p50 ms', 'p99 ms', 'ratio (least–most)']
   const side = ({ perSecond, p50Ms, p99Ms }: Sample): string[] => [whole(perSecond), p50Ms.toFixed(2), p99Ms.toFixed(2)]
-  const lines = rows.map(({ work, ours, theirs, ratio }) => [nameOf(work), ...side(ours), ...side(theirs), times(ratio)])
+  const lines = rows.map(({ work, ours, theirs, ratio }) => [
+    nameOf(work),
+    ...side(ours),
+    ...side(theirs),
+    times(ratio),
+  ])
   return [head, head.map(() => '---'), ...lines].map(cells => `| ${cells.join(' | ')} |`).join('\n')
 }
 

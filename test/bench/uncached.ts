@@ -11,7 +11,7 @@ import { type Work, valueBytesUsual } from './work.ts'
 const keys = numberOf('KEYS', 10_000_000, 10_000)
 const settings = { rounds: numberOf('ROUNDS', 5, 1), seconds: numberOf('SECONDS', 10, 1), warmupSeconds: 2 }
 /** The two caches of a node together hold a hundredth of what is stored. */
-const cacheBytes = Math.ceil((keys * valueBytesUsual) / 100 / 2)
+const cacheBytes = Math.max(1024 * 1024, Math.ceil((keys * valueBytesUsual) / 100 / 2))
 /** etcd's default of 2 GiB would end the fill. */
 const etcdQuotaBytes = 64 * 1024 ** 3
 

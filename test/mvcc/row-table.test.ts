@@ -60,6 +60,31 @@ describe('the rows in memory', () => {
     }
   })
 
+  it('are bounded in bytes where large ones follow many small ones', () => {
+    const table = new RowTable(64 * chunkBytes)
+    for (let at = 0; at < 50_000; at++) table.put(versionOf(`small ${at}`, Buffer.alloc(1)), 1, 0)
+    table.settle(1)
+    const large = names(100)
+    for (const name of large) {
+      table.put(versionOf(name, Buffer.alloc(10 * chunkBytes)), Number(name) + 2, 0)
+      table.settle(Number(name) + 2)
+    }
+    expect(found(table).length).toBeLessThan(8)
+  })
+
+  it('that were read are not kept where they are large, or where everything else still waits', () => {
+    const source = new RowTable(1 << 20)
+    const stored = (name: string, bytes: number) =>
+      source.version(`\0${name}`, source.put(versionOf(name, Buffer.alloc(bytes)), 1, 0).place)
+    const table = new RowTable(2 * chunkBytes)
+    table.maybeAddStored(stored('1', 200_000))
+    table.maybeAddStored(stored('2', 100))
+    expect(found(table)).toEqual(['2'])
+    for (const name of names(40).slice(10)) table.put(versionOf(name), 1, 0)
+    table.maybeAddStored(stored('3', 100))
+    expect(table.get('\x003')).toBeUndefined()
+  })
+
   it('stay as long as they wait for the engine, and go once they are there', () => {
     const table = new RowTable(0)
     for (const name of names(20)) table.put(versionOf(name), Number(name) < 8 ? 1 : 2, 0)

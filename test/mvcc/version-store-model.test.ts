@@ -54,7 +54,7 @@ class Harness {
       yieldNow: async () => {
         if (this.#prng.below(4) === 0) this.apply()
       },
-      cacheBytesMax: this.#prng.below(3) * 2_000,
+      cacheBytesMax: this.#prng.below(3) * 200_000,
     })
     if (opened.kind !== 'opened') throw new Error(opened.message)
     this.#store = opened.store
@@ -63,7 +63,10 @@ class Harness {
 
   apply(): void {
     const source: Source = { rangeId, replicaId: this.#replica as ReplicaId }
-    const nextTimestamp = (): Timestamp => (this.stamp += 1 + this.#prng.below(3)) as Timestamp
+    const begun = this.stamp
+    // Within an entry, some at one instant.
+    const nextTimestamp = (): Timestamp =>
+      (this.stamp += this.stamp > begun && this.#prng.below(4) === 0 ? 0 : 1 + this.#prng.below(3)) as Timestamp
     const entry = { source, index: ++this.#index as Index, operations: randomOperations(this.#prng, nextTimestamp) }
     this.model.apply(entry)
     applyTo(this.store, entry)

@@ -40,6 +40,7 @@ describe('limits', () => {
     for (const value of ['', '=', '=0', '=-1', '=1.5', '=many'])
       expect(mistakeOf(`limit.write.keyBytes${value}`)).toContain('a whole number above 0')
     expect(mistakeOf('server.slowReaderMs=2147483648')).toContain('at most 2147483647 milliseconds')
+    expect(mistakeOf('rowCacheBytes=1000')).toContain('from 1048576 to 1073741824')
     expect(mistakeOf('write.requestBytes=16000000')).toContain('peers could not receive an entry')
   })
 

@@ -18,10 +18,17 @@ const request: GetRequest = {
 /** A leader whose rounds end when the test says so, and a state that holds `value`. */
 function createLeader() {
   const state = { appliedIndex: asIndex(5), lastStamp: 1, threshold: 0 }
-  const world = { value: 'old', gets: 0, rounds: 0, isLeader: true, deferred: [] as (() => void)[] }
+  const world = {
+    value: 'old',
+    gets: 0,
+    rounds: 0,
+    isLeader: true,
+    error: undefined as Error | undefined,
+    deferred: [] as (() => void)[],
+  }
   const reads = new ReadQueue({ begin: () => ++world.rounds, applied: () => state.appliedIndex, nowMs: () => 0 }, 100)
   const replica = {
-    stopped: undefined,
+    stopped: undefined as { readonly kind: 'draining' } | undefined,
     isInstalling: false,
     state,
     reads,
@@ -34,6 +41,7 @@ function createLeader() {
   const versions = {
     get: () => {
       world.gets++
+      if (world.error !== undefined) throw world.error
       return {
         key: request.keys[0],
         value: Buffer.from(world.value),
@@ -50,7 +58,7 @@ function createLeader() {
     clock: { defer: (callback: () => void) => world.deferred.push(callback) },
   } as unknown as LocalStoreOptions)
   const runDeferred = (): void => {
-    for (const callback of world.deferred.splice(0)) callback()
+    while (world.deferred.length > 0) world.deferred.shift()?.()
   }
   const written = (value: string, index: number): void => {
     world.value = value
@@ -60,7 +68,7 @@ function createLeader() {
     const answer = await local.get(request)
     return answer.kind === 'done' ? Buffer.from(answer.items[0]?.value ?? []).toString() : answer.kind
   }
-  return { world, reads, runDeferred, written, get }
+  return { world, replica, reads, runDeferred, written, get }
 }
 
 describe('a linearizable get on a leader', () => {
@@ -102,6 +110,21 @@ describe('a linearizable get on a leader', () => {
     expect(await answer).toBe('old')
     runDeferred()
     expect(world.gets).toBe(1)
+  })
+
+  it('tells whoever asked when the state cannot be read, and nobody else', async () => {
+    const { world, reads, runDeferred, get } = createLeader()
+    world.error = new Error('too many open files')
+    const answer = get()
+    expect(runDeferred).not.toThrow()
+    reads.roundEnded(1, asIndex(5), true)
+    await expect(answer).rejects.toThrow('too many open files')
+  })
+
+  it('is refused at once by a replica that has stopped', async () => {
+    const { replica, get } = createLeader()
+    replica.stopped = { kind: 'draining' }
+    expect(await get()).toBe('draining')
   })
 
   it('reads nothing ahead where it does not lead', async () => {

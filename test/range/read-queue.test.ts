@@ -102,4 +102,12 @@ describe('linearizable reads in rounds (dissertation 6.4)', () => {
     expect(await read).toEqual({ kind: 'deadline' })
     expect(queue.isIdle).toBe(true)
   })
+
+  it('a closed queue refuses those who wait, and those who come', async () => {
+    const { queue } = createRounds()
+    const read = queue.wait(1_000)
+    queue.close()
+    expect(await read).toEqual({ kind: 'not-leader' })
+    expect(await queue.wait(1_000)).toEqual({ kind: 'not-leader' })
+  })
 })

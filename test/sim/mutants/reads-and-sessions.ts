@@ -66,6 +66,19 @@ export const readMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/range/read-ahead.test.ts', name: 'takes the place of a lost one' },
   },
   {
+    name: 'stopped-replica-answers-no-get',
+    rows: [0],
+    does: 'A get waits for a round of a replica that has stopped, and that nobody drives.',
+    edits: [
+      {
+        file: localRequests,
+        find: '    if (replica.stopped !== undefined) return replica.stopped\n    let ahead',
+        replace: '    let ahead',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/read-ahead.test.ts', name: 'is refused at once by a replica' },
+  },
+  {
     name: 'read-retry-shares-its-context',
     rows: [40],
     does: 'The answer to a round that was given up counts for the round that followed it.',
@@ -292,8 +305,8 @@ export const readMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/mvcc/row-table.ts',
-        find: 'oldest.buffer > this.#settled) return\n',
-        replace: 'oldest.buffer > this.#settled + 1) return\n',
+        find: '(this.#order[0]?.buffer ?? 0) > this.#settled\n',
+        replace: '(this.#order[0]?.buffer ?? 0) > this.#settled + 1\n',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/mvcc/row-table.test.ts', name: 'stay as long as they wait' },
