@@ -251,17 +251,13 @@ export class Leadership {
     if (from === this.#transferTarget && progress.match === this.#state.log.lastIndex) sendTimeoutNow(this.#state, from)
   }
 
-  /**
-   * Before it steps down for want of a quorum: somebody else is told to campaign. Whoever could still hear this leader would
-   * wait for another whole election timeout, and in a partial partition nobody else may be able to win. One alone, or
-   * those told would split the vote: who still answers, if anyone does, and of these who has most of the log.
-   */
-  handOver(): void {
+  /** Who else could lead: those who still answer, if anyone does, before others, and of these who has most of the log. */
+  successors(): ReplicaId[] {
     const rank = ({ recentActive, match }: Progress): number => (recentActive ? Number.MAX_SAFE_INTEGER / 2 : 0) + match
-    const [best] = [...this.#progress]
+    return [...this.#progress]
       .filter(([replica]) => replica !== this.#state.id && isVoter(this.#state.configuration, replica))
       .sort(([, a], [, b]) => rank(b) - rank(a))
-    if (best !== undefined) sendTimeoutNow(this.#state, best[0])
+      .map(([replica]) => replica)
   }
 
   // --- sending

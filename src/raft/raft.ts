@@ -10,12 +10,14 @@ import { asIndex, asTerm, type Index, noReplica, type ReplicaId, type Term } fro
 import { isVoter } from './configuration.ts'
 import { changeConfiguration } from './configuration-change.ts'
 import { castVote, type CoreState, Outbox } from './core-state.ts'
-import { answerVoteRequest, Ballot, maybeCommitByVote, refuseVoteRequest, requestVotes } from './election.ts'
+import { answerVoteRequest, Ballot, maybeCommitByVote, requestVotes } from './election.ts'
 import { ElectionTimer } from './election-timer.ts'
-import { handleAppendEntries, handleHeartbeat, maybeRestore, refuseOldLeader } from './follower.ts'
+import { handleAppendEntries, handleHeartbeat, maybeRestore } from './follower.ts'
 import { Leadership } from './leadership.ts'
+import { answerLowerTerm } from './lower-term.ts'
 import { RaftLog } from './raft-log.ts'
 import { answerReadRequest, ForwardedReads } from './read-index.ts'
+import { sendTimeoutNow } from './replication.ts'
 import type {
   Configuration,
   ConfigurationChange,
@@ -50,6 +52,8 @@ class RaftCore implements Raft {
   #ballot = new Ballot()
   /** Set exactly while the role is leader. */
   #leadership: Leadership | undefined
+  /** After it stepped down: whom it has not told yet. */
+  #successors: ReplicaId[] = []
   /** Since the leader was heard, a vote was given, or a campaign began. */
   readonly #timer: ElectionTimer
   #hardStateHanded: HardState
@@ -127,18 +131,28 @@ class RaftCore implements Raft {
 
   tick(): void {
     if (this.#leadership !== undefined) {
-      if (this.#leadership.tick()) {
-        this.#leadership.handOver()
-        this.#becomeFollower(this.#state.term, noReplica)
-      }
-      return
+      if (!this.#leadership.tick()) return
+      const successors = this.#leadership.successors()
+      this.#becomeFollower(this.#state.term, noReplica)
+      this.#successors = successors
     }
+    this.#askSuccessor()
     this.#forwardedReads.tick()
     if (!this.#timer.tick()) return
     // Who cannot campaign has at least lost sight of the leader.
     this.#state.leader = noReplica
     this.#timer.restart()
     this.campaign()
+  }
+
+  /**
+   * Who stepped down for want of a quorum tells the others to campaign: whoever could still hear it would wait for another whole
+   * election timeout, and in a partial partition nobody else may be able to win. One a tick, or they would split the vote; and
+   * as long as nobody shows, since it cannot know whom it reaches.
+   */
+  #askSuccessor(): void {
+    const next = this.#successors.shift()
+    if (next !== undefined) sendTimeoutNow(this.#state, next)
   }
 
   /** The leader was heard less than an election timeout ago. A leader has heard from itself: check-quorum watches it. */
@@ -170,6 +184,7 @@ class RaftCore implements Raft {
     // Within a term the vote stands, whatever happens to the role.
     state.role = 'follower'
     state.leader = leader
+    this.#successors = []
     const leadership = this.#leadership
     this.#leadership = undefined
     leadership?.stepDown()
@@ -181,6 +196,7 @@ class RaftCore implements Raft {
     this.#forwardedReads.fail()
     state.role = 'pre-candidate'
     state.leader = noReplica
+    this.#successors = []
     this.#timer.restart()
     this.#ballot = new Ballot()
     this.#ballot.record(state.id, true)
@@ -243,7 +259,7 @@ class RaftCore implements Raft {
     if (message.kind === 'request-vote' || message.kind === 'request-vote-response') this.#learnCommit(message)
     if (message.term > state.term && !this.#acceptHigherTerm(message)) return
     if (message.term < state.term) {
-      this.#answerLowerTerm(message)
+      answerLowerTerm(state, message)
       return
     }
     switch (message.kind) {
@@ -315,23 +331,6 @@ class RaftCore implements Raft {
       default:
         this.#becomeFollower(message.term, noReplica)
         return true
-    }
-  }
-
-  /** Whoever is behind learns our term by an answer; a stale answer itself says nothing. */
-  #answerLowerTerm(message: Message): void {
-    switch (message.kind) {
-      case 'append-entries':
-      case 'heartbeat':
-        refuseOldLeader(this.#state, message)
-        return
-      case 'request-vote':
-        refuseVoteRequest(this.#state, message)
-        return
-      case 'read-index-request':
-        answerReadRequest(this.#state, message.from, message.context, asIndex(0), false)
-        return
-      default:
     }
   }
 

@@ -194,7 +194,20 @@ export const electionMutants: readonly Mutant[] = [
     name: 'no-hand-over',
     rows: [7],
     does: 'A leader that steps down for want of a quorum leaves those that heard it waiting.',
-    edits: [{ file: raft, find: '        this.#leadership.handOver()\n', replace: '' }],
+    edits: [{ file: raft, find: '      this.#successors = successors\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'check-quorum' },
+  },
+  {
+    name: 'one-successor-alone',
+    rows: [7],
+    does: 'A leader that steps down for want of a quorum tells one of the others, whether it reaches it or not.',
+    edits: [
+      {
+        file: raft,
+        find: '      this.#successors = successors\n',
+        replace: '      this.#successors = successors.slice(0, 1)\n',
+      },
+    ],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'check-quorum' },
   },
   {
