@@ -4,6 +4,7 @@ import { crashes, slowDisks } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const election = 'src/raft/election.ts'
+const lowerTerm = 'src/raft/lower-term.ts'
 const raft = 'src/raft/raft.ts'
 
 export const electionMutants: readonly Mutant[] = [
@@ -141,14 +142,14 @@ export const electionMutants: readonly Mutant[] = [
     name: 'old-candidate-unanswered',
     rows: [5],
     does: 'A pre-vote of an older term is not answered: a long log in a low term and a short one in a high term wait for ever.',
-    edits: [{ file: raft, find: '        refuseVoteRequest(this.#state, message)\n', replace: '' }],
+    edits: [{ file: lowerTerm, find: '      refuseVoteRequest(state, message)\n', replace: '' }],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts' },
   },
   {
     name: 'old-leader-unanswered',
     rows: [5, 8],
     does: 'The leader of an older term is not told of the newer one, so whoever is stuck in it never comes back.',
-    edits: [{ file: raft, find: '        refuseOldLeader(this.#state, message)\n', replace: '' }],
+    edits: [{ file: lowerTerm, find: '      refuseOldLeader(state, message)\n', replace: '' }],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts' },
   },
   {
