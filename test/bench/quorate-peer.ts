@@ -36,7 +36,7 @@ export function peerOf(cluster: ProcessCluster, name = 'quorate'): Peer {
       const followers = cluster.others(leader.name)
       return [
         { name: 'leader', pid: must(leader.pid) },
-        ...followers.map((node, at) => ({ name: `follower ${at + 1}`, pid: must(node.pid) })),
+        ...followers.flatMap(({ pid }, at) => (pid === undefined ? [] : { name: `follower ${at + 1}`, pid })),
       ]
     },
     killLeader: async () => {

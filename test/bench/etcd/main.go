@@ -19,6 +19,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 )
 
 const noiseBytes = 1 << 20
@@ -83,7 +84,7 @@ func main() {
 	all := strings.Split(*endpoints, ",")
 	for i := range l.clients {
 		// Each connection is to another server, as a balanced set of clients would be.
-		config := clientv3.Config{Endpoints: []string{all[i%len(all)]}, DialTimeout: 10 * time.Second}
+		config := clientv3.Config{Endpoints: []string{all[i%len(all)]}, DialTimeout: 10 * time.Second, Logger: zap.NewNop()}
 		client, err := clientv3.New(config)
 		if err != nil {
 			fail(err)
