@@ -11,6 +11,7 @@ export async function sideBySide(
   peers: readonly [ours: Peer, theirs: Peer],
   works: readonly Work[],
   { rounds, ...time }: RoundTime & { readonly rounds: number },
+  onRow: (rows: readonly Row[]) => void = () => {},
 ): Promise<Row[]> {
   const fills = new Fills(works)
   const rows: Row[] = []
@@ -33,6 +34,7 @@ export async function sideBySide(
       p50Ratio: ratioOf(ours, theirs, sample => sample.p50Ms),
       samples,
     })
+    onRow(rows)
   }
   return rows
 }

@@ -12,8 +12,6 @@ const keys = numberOf('KEYS', 10_000_000, 10_000)
 const settings = { rounds: numberOf('ROUNDS', 5, 1), seconds: numberOf('SECONDS', 10, 1), warmupSeconds: 2 }
 /** The two caches of a node together hold a hundredth of what is stored. */
 const cacheBytes = Math.max(1024 * 1024, Math.ceil((keys * valueBytesUsual) / 100 / 2))
-/** etcd's default of 2 GiB would end the fill. */
-const etcdQuotaBytes = 64 * 1024 ** 3
 
 const usual = { callers: 256, valueBytes: valueBytesUsual, keys, scanKeys: 0, isQuick: false }
 const works: readonly Work[] = [
@@ -21,7 +19,7 @@ const works: readonly Work[] = [
   { ...usual, kind: 'get', ratioMin: 7 },
 ]
 
-const etcd = await EtcdCluster.start([`--quota-backend-bytes=${etcdQuotaBytes}`])
+const etcd = await EtcdCluster.start()
 try {
   const set = [`rowCacheBytes=${cacheBytes}`, `blockCacheBytes=${cacheBytes}`]
   const ours = await startQuorate({ flags: set.flatMap(limit => ['--set', limit]) })

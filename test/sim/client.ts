@@ -9,6 +9,7 @@ import { quorate } from '../../src/proto/quorate.js'
 import { timestampFromUnixMs } from '../../src/time/timestamp.ts'
 import type { History } from './history.ts'
 import { type Operation, drawOperation } from './operation.ts'
+import type { SimNode } from './sim-node.ts'
 import type { World } from './world.ts'
 
 const attemptMs = 1_500
@@ -141,12 +142,35 @@ export class SimClient {
     return new Promise(resolve => void this.#world.scheduler.after(ms, resolve))
   }
 
+  /** A node answers by the deadline, whatever state it is in, unless it has ended or is paused. */
+  async #watched<T>(node: SimNode, core: NodeCore, answer: Promise<T>): Promise<T> {
+    const { scheduler } = this.#world
+    let silentLooks = 0
+    const look = (): void => {
+      if (node.core !== core) return
+      silentLooks = node.isPaused ? 0 : silentLooks + 1
+      if (silentLooks === silentLooksMax)
+        this.#world.fail(new Error(`a request is answered by its deadline: ${node.name} says nothing`))
+      else late = scheduler.after(lookEveryMs, look)
+    }
+    let late = scheduler.after(lookEveryMs, look)
+    try {
+      return await answer
+    } finally {
+      late.cancel()
+    }
+  }
+
   #call<T>(work: (core: NodeCore) => Promise<T>): Promise<Answer<T>> {
     const { world, prng } = { world: this.#world, prng: this.#prng }
     const node = world.nodes[prng.below(world.nodes.length)] as World['nodes'][number]
-    return call(world, prng, node.name, work, attemptMs * 1.5)
+    return call(world, prng, node.name, core => this.#watched(node, core, work(core)), attemptMs * 1.5)
   }
 }
+
+/** Together many times over what a request may take, slow disks included. */
+const lookEveryMs = 3_000
+const silentLooksMax = 3
 
 const nothingApplied = { applied: 0, closed: 0 }
 
