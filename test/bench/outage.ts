@@ -20,6 +20,7 @@ async function outage(peer: Peer): Promise<number> {
   let restore: Promise<() => Promise<void>> | undefined
   const { gapMs } = await measure(peer, work, '0', { seconds, warmupSeconds: 1 }, () => {
     restore = peer.killLeader()
+    restore.catch(() => {}) // heard of below, once the load has ended
   })
   await (await restore)?.()
   process.stderr.write(`${peer.name}: ${Math.round(gapMs)} ms\n`)

@@ -68,10 +68,12 @@ async function snapshot(cluster: ProcessCluster, peer: Peer): Promise<void> {
   const whole = until(`${node.name} has it all`, async () => (await appliedBy(cluster, node)) >= target, { limitMs })
   let meanwhileP99Ms = 0
   let isWhole = false
-  const tookMs = whole.then(() => {
-    isWhole = true
-    return performance.now() - begunMs
-  })
+  const tookMs = whole
+    .then(() => performance.now() - begunMs)
+    .finally(() => {
+      isWhole = true
+    })
+  tookMs.catch(() => {}) // heard of below, once the load has ended
   while (!isWhole)
     meanwhileP99Ms = Math.max(
       meanwhileP99Ms,

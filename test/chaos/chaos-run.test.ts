@@ -11,8 +11,8 @@ import { chaosTable } from './run-table.ts'
 const lengthMs = 120_000
 const limitMs = lengthMs + 300_000
 const folder = join(import.meta.dirname, '../../.cache/chaos/test')
-/** Five nodes and their proxies share what CPU there is, and machines that only run tests are often slow: `make chaos` asks for 300. */
-const okPerSecondMin = 20
+/** PROOF.md asks for 300, and so does `make chaos`; that measures the machine as well, which came to 60 at its slowest. */
+const okPerSecondMin = 50
 /** New every day, so that the days add up; a failure names it. */
 const seed = numberOf('SEED', Math.floor(Date.now() / 86_400_000))
 

@@ -68,6 +68,22 @@ describe.each([
     expect(engine.get('c')?.length).toBe(0)
   })
 
+  test.each([
+    { what: 'many operations', count: 2_345, valueBytes: 3 },
+    { what: 'large values', count: 7, valueBytes: 300_000 },
+  ])('writes all of a batch of $what, deletions among them', async ({ count, valueBytes }) => {
+    const engine = await open()
+    const keys = Array.from({ length: count }, (_, at) => `d${String(at).padStart(5, '0')}`)
+    await engine.write(keys.map(key => ({ key, value: Buffer.alloc(valueBytes, key) })))
+    const kept = keys.filter((_, at) => at % 3 !== 0)
+    await engine.write(
+      keys.map((key, at) => ({ key, value: at % 3 === 0 ? undefined : Buffer.alloc(valueBytes, 'x') })),
+    )
+    const pairs = await engine.read(everything, { limit: count })
+    expect(keysOf(pairs)).toEqual(kept)
+    expect(pairs.every(({ value }) => Buffer.alloc(valueBytes, 'x').equals(value))).toBe(true)
+  })
+
   test('orders keys by their bytes, high bytes and zeros included', async () => {
     const engine = await open()
     const keys = ['', '\0', '\0\0', 'a', 'a\0', 'ab', '\x7f', '\x80', '\xc3\xa9', '\xe9', '\xff', '\xff\xff'].map(

@@ -138,6 +138,19 @@ export const diskMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/engine/leveldb-sync.test.ts' },
   },
   {
+    name: 'batch-ends-with-its-first-slice',
+    rows: [0],
+    does: 'Of an engine batch only what is handed over at once is written.',
+    edits: [
+      {
+        file: 'src/engine/leveldb-engine.ts',
+        find: '        await new Promise<void>(resolve => this.#clock.defer(resolve))\n',
+        replace: '        break\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/engine/engine-contract.test.ts', name: 'writes all of a batch' },
+  },
+  {
     name: 'damage-cut-as-torn-tail',
     rows: [35, 68],
     does: 'A flush that rotted is cut off as a torn tail, with the whole ones behind it.',
