@@ -65,6 +65,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   const opened = await VersionStore.open(engine, {
     yieldNow: () => new Promise<void>(resolve => clock.defer(() => resolve())),
     cacheBytesMax: config.limits.rowCacheBytes,
+    hashSeed: ports.randomInt(2 ** 32),
     owner: directory.identity.storeId,
     mustExist: directory.identity.clusterId !== undefined,
   })

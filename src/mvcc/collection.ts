@@ -2,9 +2,10 @@
 // The version visible at an instant lies in the run of the effect that replaced it, later: so a run's last stamp decides.
 
 import type { Engine } from '../engine/engine.ts'
+import type { Keyspace } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { BatchWriter } from './batch-writer.ts'
-import { prefixSpan, runBoundsPrefix, runPrefix, tombstonePrefix } from './engine-keys.ts'
+import { decodeRow, prefixSpan, runBoundsPrefix, runPrefix, tombstonePrefix } from './engine-keys.ts'
 import { decodeStored } from './key-record.ts'
 import type { RunIndex } from './run-index.ts'
 import type { RowTable } from './row-table.ts'
@@ -53,7 +54,7 @@ async function collectTombstones(context: CollectionContext, threshold: Timestam
       const pairs = await engine.read({ start: from, end }, { limit: sliceTombstones })
       const expired = pairs.filter(pair => decodeStored(pair.key, pair.value).timestamp < threshold)
       if (expired.length > 0) await writer.write(expired.map(({ key }) => ({ key, value: undefined })))
-      for (const { key } of expired) rows.forget(key.slice(1))
+      for (const { key } of expired) rows.forget(key.charCodeAt(1) as Keyspace, decodeRow(key.slice(1)))
       collected += expired.length
       const last = pairs.at(-1)
       return last && `${last.key}\0`

@@ -28,6 +28,13 @@ export interface StoredEffect {
   readonly previous: Version | null
 }
 
+/** A record, from `start` to `end` of `bytes`. */
+export interface RecordBytes {
+  readonly bytes: Buffer
+  readonly start: number
+  readonly end: number
+}
+
 export interface DecodedRun {
   readonly firstStamp: Timestamp
   readonly lastStamp: Timestamp
@@ -73,23 +80,23 @@ export class LiveRun {
     return this.#end
   }
 
-  /** `previous`: the record of what the effect replaced. Returns the bytes that it takes. */
-  push({ row, keyBytes, index, timestamp }: NewVersion, previous: Buffer | undefined): number {
-    const bytes = effectHeaderBytesMax + row.length + (previous?.length ?? 0)
+  /** `previous`: the record of what the effect replaced, and where in its bytes. Returns the bytes that it takes. */
+  push({ keyspace, key, index, timestamp }: NewVersion, previous: RecordBytes | undefined): number {
+    const recordBytes = previous === undefined ? 0 : previous.end - previous.start
+    const bytes = effectHeaderBytesMax + 1 + key.length + recordBytes
     if (this.#end + bytes > this.#target.length) this.#grow(bytes)
     const target = this.#target
     let offset = this.#end
     target[offset++] = previous === undefined ? previousNone : previousInline
     offset = writeVarint(target, index - this.firstIndex, offset)
     offset = writeFixed(target, timestamp, offset)
-    offset = writeVarint(target, row.length, offset)
-    target[offset] = row.charCodeAt(0)
-    target.set(keyBytes, offset + 1)
-    offset += row.length
+    offset = writeVarint(target, 1 + key.length, offset)
+    target[offset++] = keyspace
+    target.set(key, offset)
+    offset += key.length
     if (previous !== undefined) {
-      offset = writeVarint(target, previous.length, offset)
-      target.set(previous, offset)
-      offset += previous.length
+      offset = writeVarint(target, recordBytes, offset)
+      offset += previous.bytes.copy(target, offset, previous.start, previous.end)
     }
     const taken = offset - this.#end
     this.#end = offset

@@ -4,7 +4,7 @@ import type { EngineKey } from '../engine/engine.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { DamageError } from '../engine/engine.ts'
 import { decodeRow } from './engine-keys.ts'
-import { decodeVersion, type Version } from './version.ts'
+import { decodeVersion, type Latest, type Version } from './version.ts'
 
 export interface KeyRecord {
   readonly key: Uint8Array
@@ -26,6 +26,18 @@ export function toRecord(version: Version, key: Uint8Array = decodeRow(version.r
     created: version.created,
     version: version.version,
     deleted: version.deleted,
+  }
+}
+
+/** Of a key whose newest version was found by its bytes. */
+export function latestRecord(latest: Latest, key: Uint8Array): KeyRecord {
+  return {
+    key,
+    value: latest.bytes.subarray(latest.valueOffset, latest.end),
+    timestamp: latest.timestamp,
+    created: latest.created,
+    version: latest.version,
+    deleted: latest.deleted,
   }
 }
 

@@ -3,13 +3,23 @@
 // bytes: what was overwritten goes first, then the oldest; a row that waits stays.
 //
 // What lives for seconds must not be objects: V8's collector copies and marks each of them. So the versions stand as bytes in
-// chunks, one behind the other as they came, and a map has the place of each row's newest.
+// chunks, one behind the other as they came, and an index of numbers has the place of each row's newest.
 //
 // Invariants: the version of a clean row is what the engine holds, and that of a dirty one is newer. Bytes in a chunk never
 // change, and a chunk is never used again: who holds a view of a value keeps it.
 
 import { assert, must } from '../base/assert.ts'
-import { type NewVersion, type Version, encodeVersion, readVersion, versionHeaderBytesMax } from './version.ts'
+import type { Keyspace } from '../base/ids.ts'
+import { PlaceIndex, hashOf } from './place-index.ts'
+import {
+  type Latest,
+  type NewVersion,
+  type Version,
+  encodeVersion,
+  readLatest,
+  readVersion,
+  versionHeaderBytesMax,
+} from './version.ts'
 
 /** Where a version stands: its chunk's number, and the word in it. */
 export type Place = number & { readonly brand: 'Place' }
@@ -32,6 +42,8 @@ interface Chunk {
 const wordBytes = 4
 /** Words of a slot before its row and its record: the write buffer, the position in it, the bytes of the row and of the record. */
 const headerWords = 4
+/** Instead of the write buffer: a newer version of the row stands elsewhere, or none is needed. */
+const outdated = 0xffff_ffff
 const chunkBytesMin = 64 * 1024
 /** Whoever holds a value holds all of its chunk. */
 const chunkBytesMax = 1024 * 1024
@@ -40,8 +52,8 @@ const storedBytesMax = chunkBytesMax / 8
 const chunkWordsMax = chunkBytesMax / wordBytes
 /** Places stay small integers: a number and a word in 31 bits. */
 const chunksMax = 2 ** 31 / chunkWordsMax
-/** A row costs its place in the map and its name there as well, roughly. */
-const overheadBytes = 100
+/** A row costs its part of the index as well: two words, in a table that is three eighths full when it has just grown. */
+const overheadBytes = 22
 /** As long as the newest versions take less than this part of the room, what is dropped is only what was overwritten. */
 const keptPart = 0.7
 /**
@@ -51,12 +63,13 @@ const keptPart = 0.7
 const looksPerRow = 4
 const bytesPerLook = 64
 const looksPerFlush = 10_000
-/** A Map holds 2^24; what waits for the engine comes on top. */
+/** The index takes 64 MiB then; what waits for the engine comes on top. */
 const rowsMax = 2 ** 22
 
 export class RowTable {
   readonly #bytesMax: number
-  #places = new Map<string, Place>()
+  readonly #hashSeed: number
+  readonly #places = new PlaceIndex((place, keyspace, key) => this.#isRow(place as Place, keyspace, key))
   /** By number; numbers are used again once their chunk is gone. */
   #chunks: (Chunk | undefined)[] = []
   #numbers: number[] = []
@@ -70,16 +83,33 @@ export class RowTable {
   /** Rows of the buffers up to here are in the engine. */
   #settled = 0
 
-  constructor(bytesMax: number) {
+  /** `hashSeed`: see hashOf. */
+  constructor(bytesMax: number, hashSeed = 0) {
     this.#bytesMax = bytesMax
+    this.#hashSeed = hashSeed
   }
 
-  get(name: string): Place | undefined {
-    return this.#places.get(name)
+  get(keyspace: Keyspace, key: Uint8Array): Place | undefined {
+    return this.#places.get(hashOf(this.#hashSeed, keyspace, key), keyspace, key) as Place | undefined
+  }
+
+  latest(place: Place): Latest {
+    const { bytes, words } = this.#chunk(place)
+    const at = place % chunkWordsMax
+    const start = (at + headerWords) * wordBytes + (words[at + 2] ?? 0)
+    return readLatest(bytes, start, start + (words[at + 3] ?? 0))
   }
 
   version(name: string, place: Place): Version {
     return versionIn(this.#chunk(place), name, place)
+  }
+
+  /** The row that stands there, as the engine's keys have it. */
+  nameOf(place: Place): string {
+    const { bytes, words } = this.#chunk(place)
+    const at = place % chunkWordsMax
+    const rowAt = (at + headerWords) * wordBytes
+    return bytes.toString('latin1', rowAt, rowAt + (words[at + 2] ?? 0))
   }
 
   /** Reads the places of now, whatever becomes of them. */
@@ -97,27 +127,35 @@ export class RowTable {
     return this.#chunk(place).words[(place % chunkWordsMax) + 1] ?? 0
   }
 
-  /** A version that `buffer` keeps at `position`. `crc`: over what all replicas agree on. */
-  put(from: NewVersion, buffer: number, position: number): { readonly place: Place; readonly crc: number } {
-    const rowBytes = from.row.length
+  /** A version that `buffer` keeps at `position`; `before`: where the row's newest is. `crc`: over what all replicas agree on. */
+  put(
+    from: NewVersion,
+    before: Place | undefined,
+    buffer: number,
+    position: number,
+  ): { readonly place: Place; readonly crc: number } {
+    const { keyspace, key } = from
+    const rowBytes = 1 + key.length
     const chunk = this.#room(rowBytes + versionHeaderBytesMax + from.value.length)
-    const at = chunk.end
-    const rowAt = (at + headerWords) * wordBytes
-    chunk.bytes[rowAt] = from.row.charCodeAt(0)
-    chunk.bytes.set(from.keyBytes, rowAt + 1)
+    const rowAt = (chunk.end + headerWords) * wordBytes
+    chunk.bytes[rowAt] = keyspace
+    chunk.bytes.set(key, rowAt + 1)
     const { end, crc } = encodeVersion(chunk.bytes, rowAt + rowBytes, from)
-    const place = this.#take(chunk, from.row, end - rowAt - rowBytes, buffer, position)
+    const place = this.#take(chunk, rowBytes, end - rowAt - rowBytes, buffer, position)
+    this.#index(hashOf(this.#hashSeed, keyspace, key), before, place)
     return { place, crc }
   }
 
   /** What the engine holds for a row that is not here. It may go at once; one that is large, or has no room now, is not kept. */
-  maybeAddStored({ row, record }: Version): void {
+  maybeAddStored(keyspace: Keyspace, key: Uint8Array, record: Buffer): void {
     if (record.length > storedBytesMax || (this.#isFull && this.#isOldestWaiting)) return
-    const chunk = this.#room(row.length + record.length)
+    const chunk = this.#room(1 + key.length + record.length)
     const rowAt = (chunk.end + headerWords) * wordBytes
-    chunk.bytes.write(row, rowAt, 'latin1')
-    chunk.bytes.set(record, rowAt + row.length)
-    this.#take(chunk, row, record.length, 0, 0)
+    chunk.bytes[rowAt] = keyspace
+    chunk.bytes.set(key, rowAt + 1)
+    chunk.bytes.set(record, rowAt + 1 + key.length)
+    const place = this.#take(chunk, 1 + key.length, record.length, 0, 0)
+    this.#index(hashOf(this.#hashSeed, keyspace, key), undefined, place)
   }
 
   /** The rows of `buffer` are in the engine, but for those written anew since. */
@@ -127,15 +165,15 @@ export class RowTable {
   }
 
   /** The engine holds the row no longer. */
-  forget(name: string): void {
-    const place = this.#places.get(name)
+  forget(keyspace: Keyspace, key: Uint8Array): void {
+    const place = this.get(keyspace, key)
     if (place === undefined || this.bufferOf(place) > this.#settled) return
-    this.#remove(name, place)
+    this.#remove(this.#chunk(place), place)
   }
 
   /** What waits is void as well. */
   clear(): void {
-    this.#places = new Map()
+    this.#places.clear()
     this.#chunks = []
     this.#numbers = []
     this.#order = []
@@ -164,35 +202,54 @@ export class RowTable {
     return chunk
   }
 
-  #take(chunk: Chunk, row: string, recordBytes: number, buffer: number, position: number): Place {
+  #take(chunk: Chunk, rowBytes: number, recordBytes: number, buffer: number, position: number): Place {
     const at = chunk.end
     const { words } = chunk
     words[at] = buffer
     words[at + 1] = position
-    words[at + 2] = row.length
+    words[at + 2] = rowBytes
     words[at + 3] = recordBytes
     chunk.end = at + slotWords(words, at)
     if (buffer > chunk.buffer) chunk.buffer = buffer
-    const before = this.#places.get(row)
-    const place = this.#set(row, chunk, at)
-    if (before === undefined) this.#bytes += overheadBytes
-    else this.#newestBytes -= this.#costOf(before)
+    return (chunk.number * chunkWordsMax + at) as Place
+  }
+
+  /** The row's newest version stands at `place` from now on. */
+  #index(hash: number, before: Place | undefined, place: Place): void {
+    if (before === undefined) {
+      this.#places.add(hash, place)
+      this.#bytes += overheadBytes
+    } else {
+      this.#places.replace(hash, before, place)
+      this.#newestBytes -= this.#costOf(before)
+      this.#chunk(before).words[before % chunkWordsMax] = outdated
+    }
     const cost = this.#costOf(place)
     this.#newestBytes += cost
     this.#evict(Math.max(looksPerRow, cost / bytesPerLook))
-    return place
   }
 
-  #set(row: string, { number }: Chunk, at: number): Place {
-    const place = (number * chunkWordsMax + at) as Place
-    this.#places.set(row, place)
-    return place
-  }
-
-  #remove(name: string, place: Place): void {
+  #remove({ bytes, words }: Chunk, place: Place): void {
+    const at = place % chunkWordsMax
     this.#newestBytes -= this.#costOf(place)
     this.#bytes -= overheadBytes
-    this.#places.delete(name)
+    this.#places.remove(this.#hashAt(bytes, words, at), place)
+    words[at] = outdated
+  }
+
+  #hashAt(bytes: Buffer, words: Uint32Array, at: number): number {
+    const rowAt = (at + headerWords) * wordBytes
+    const key = bytes.subarray(rowAt + 1, rowAt + (words[at + 2] ?? 0))
+    return hashOf(this.#hashSeed, bytes[rowAt] as Keyspace, key)
+  }
+
+  #isRow(place: Place, keyspace: Keyspace, key: Uint8Array): boolean {
+    const { bytes, words } = this.#chunk(place)
+    const at = place % chunkWordsMax
+    const rowAt = (at + headerWords) * wordBytes
+    if (words[at + 2] !== 1 + key.length || bytes[rowAt] !== keyspace) return false
+    for (let byte = 0; byte < key.length; byte++) if (bytes[rowAt + 1 + byte] !== key[byte]) return false
+    return true
   }
 
   #costOf(place: Place): number {
@@ -217,21 +274,19 @@ export class RowTable {
   }
 
   #lookAt(chunk: Chunk, at: number): void {
-    const { number, bytes, words } = chunk
-    const rowAt = (at + headerWords) * wordBytes
-    const name = bytes.toString('latin1', rowAt, rowAt + (words[at + 2] ?? 0))
+    const { words } = chunk
     this.#looked = at + slotWords(words, at)
-    const place = (number * chunkWordsMax + at) as Place
-    if (this.#places.get(name) !== place) return
-    if (this.#newestBytes < this.#bytesMax * keptPart && this.#places.size <= rowsMax) this.#move(chunk, at, name)
-    else this.#remove(name, place)
+    if (words[at] === outdated) return
+    if (this.#newestBytes < this.#bytesMax * keptPart && this.#places.size <= rowsMax) this.#move(chunk, at)
+    else this.#remove(chunk, (chunk.number * chunkWordsMax + at) as Place)
   }
 
-  #move(from: Chunk, at: number, name: string): void {
-    const slot = slotWords(from.words, at)
+  #move({ number, bytes, words }: Chunk, at: number): void {
+    const slot = slotWords(words, at)
     const to = this.#room((slot - headerWords) * wordBytes)
-    to.words.set(from.words.subarray(at, at + slot), to.end)
-    this.#set(name, to, to.end)
+    to.words.set(words.subarray(at, at + slot), to.end)
+    const hash = this.#hashAt(bytes, words, at)
+    this.#places.replace(hash, number * chunkWordsMax + at, to.number * chunkWordsMax + to.end)
     to.end += slot
   }
 

@@ -5,7 +5,7 @@
 // Invariants: a row is stored under 'd' or under 't', never both; what the buffer holds is newer than what the frozen
 // buffer holds, and that is newer than the engine's; timestamps of one key never descend.
 
-import { assert } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
 import type { Index, Keyspace, RangeId } from '../base/ids.ts'
 import type { Engine, EngineBatchOperation, EngineKey } from '../engine/engine.ts'
@@ -30,12 +30,12 @@ import {
   tombstonePrefix,
 } from './engine-keys.ts'
 import { encodeRunBounds } from './history-run.ts'
-import { decodeStored, type KeyRecord, toRecord } from './key-record.ts'
+import { decodeStored, type KeyRecord, latestRecord, toRecord } from './key-record.ts'
 import { checkMarkers, firstMarker, firstMarkerOperations } from './marker.ts'
 import { ReadView } from './read-view.ts'
 import { type Place, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
-import { type NewVersion, type Version, valueBytes } from './version.ts'
+import { type Latest, type NewVersion, type Version, readLatest, readVersion } from './version.ts'
 import { type Stored, WriteBuffer, noRows } from './write-buffer.ts'
 
 export type { Source } from './engine-keys.ts'
@@ -65,6 +65,8 @@ export interface VersionStoreOptions {
   /** Lets everything else run for a moment; asked between slices of long work. */
   readonly yieldNow: () => Promise<void>
   readonly cacheBytesMax?: number
+  /** A secret of this process, below 2^32: see hashOf. */
+  readonly hashSeed?: number
   /** Whose engine this is: another's is refused. */
   readonly owner?: string
   /** The node has been in this engine before: an empty one has lost everything. */
@@ -115,7 +117,7 @@ export class VersionStore {
   private constructor(engine: Engine, options: VersionStoreOptions, writer: BatchWriter) {
     this.#engine = engine
     this.#yieldNow = options.yieldNow
-    this.#rows = new RowTable(options.cacheBytesMax ?? rowCacheBytesDefault)
+    this.#rows = new RowTable(options.cacheBytesMax ?? rowCacheBytesDefault, options.hashSeed)
     this.#live = new WriteBuffer(1, this.#rows)
     this.#runs = new RunIndex(engine)
     this.#writer = writer
@@ -151,14 +153,15 @@ export class VersionStore {
 
   /** The living latest version. Throws DamageError. */
   get(keyspace: Keyspace, key: Uint8Array): KeyRecord | undefined {
-    const latest = this.#latest(encodeRow(keyspace, key))
-    return latest === undefined || latest.deleted ? undefined : toRecord(latest, key)
+    const place = this.#place(keyspace, key)
+    const latest = place === undefined ? this.#fetch(keyspace, key) : this.#rows.latest(place)
+    return latest === undefined || latest.deleted ? undefined : latestRecord(latest, key)
   }
 
   /** What lived at the instant. Throws DamageError. */
   async getAt(keyspace: Keyspace, key: Uint8Array, at: Timestamp): Promise<KeyRecord | undefined> {
     const installs = this.#installs
-    const visible = await this.#visible(this.#latest(encodeRow(keyspace, key)), at)
+    const visible = await this.#visible(this.#latest(keyspace, key), at)
     this.#checkInstalls(installs)
     return visible === undefined || visible.deleted ? undefined : toRecord(visible, key)
   }
@@ -171,7 +174,7 @@ export class VersionStore {
   ): Promise<readonly KeyRecord[]> {
     const installs = this.#installs
     const found: KeyRecord[] = []
-    let version: Version | null | undefined = this.#latest(encodeRow(keyspace, key))
+    let version: Version | null | undefined = this.#latest(keyspace, key)
     for (let steps = 1; version && found.length < options.limit; steps++) {
       if (version.timestamp < options.before) found.push(toRecord(version))
       if (steps % sliceSteps === 0) await this.#yieldNow()
@@ -242,27 +245,25 @@ export class VersionStore {
     value: Uint8Array,
     timestamp: Timestamp,
   ): Effect {
-    const row = encodeRow(keyspace, key)
-    const place = this.#place(row)
-    const latest = place === undefined ? this.#readLatest(row) : this.#rows.version(row, place)
+    const place = this.#place(keyspace, key)
+    const latest = place === undefined ? this.#readLatest(keyspace, key) : this.#rows.latest(place)
     const alive = latest !== undefined && !latest.deleted ? latest : undefined
     const created = alive?.created ?? timestamp
     const version = (alive?.version ?? 0) + 1
-    const put = { row, keyBytes: key, source, index, timestamp, created, version, deleted: false, value }
+    const put = { keyspace, key, source, index, timestamp, created, version, deleted: false, value }
     const crc = this.#push(put, latest, place)
-    const bytesBefore = alive === undefined ? 0 : key.length + valueBytes(alive)
+    const bytesBefore = alive === undefined ? 0 : key.length + alive.end - alive.valueOffset
     return { crc, version, wasAlive: alive !== undefined, bytesDelta: key.length + value.length - bytesBefore }
   }
 
   /** undefined: the key did not live, and nothing was written. */
   delete(source: Source, index: Index, keyspace: Keyspace, key: Uint8Array, timestamp: Timestamp): Effect | undefined {
-    const row = encodeRow(keyspace, key)
-    const place = this.#place(row)
-    const latest = place === undefined ? this.#readLatest(row) : this.#rows.version(row, place)
+    const place = this.#place(keyspace, key)
+    const latest = place === undefined ? this.#readLatest(keyspace, key) : this.#rows.latest(place)
     if (latest === undefined || latest.deleted) return undefined
-    const deletion = { row, keyBytes: key, source, index, timestamp, created: timestamp, version: 0, deleted: true }
-    const crc = this.#push({ ...deletion, value: noValue }, latest, place)
-    return { crc, version: 0, wasAlive: true, bytesDelta: -(key.length + valueBytes(latest)) }
+    const deletion = { source, index, timestamp, created: timestamp, version: 0, deleted: true, value: noValue }
+    const crc = this.#push({ keyspace, key, ...deletion }, latest, place)
+    return { crc, version: 0, wasAlive: true, bytesDelta: -(key.length + latest.end - latest.valueOffset) }
   }
 
   /**
@@ -340,38 +341,51 @@ export class VersionStore {
   }
 
   /** `latest`: the row's; `place`: where it is in memory. Returns the checksum over what all replicas agree on. */
-  #push(put: NewVersion, latest: Version | undefined, place: Place | undefined): number {
+  #push(put: NewVersion, latest: Latest | undefined, place: Place | undefined): number {
     const { index, timestamp } = put
     assert(latest === undefined || timestamp >= latest.timestamp, 'timestamps of one key never descend')
     // Two writes of one key at one instant, in one entry: the first is never visible, and a chain has one way back.
     const replaces = latest !== undefined && latest.timestamp === timestamp && latest.index === index
-    const previous = replaces ? this.#live.previous(latest) : latest
-    this.#live.record(put, previous?.record, this.#lastStored)
+    const previous = replaces ? this.#replacedBy(put, must(place)) : latest
+    this.#live.record(put, previous, this.#lastStored)
     let stored: Stored = 'nothing'
     if (latest !== undefined) stored = latest.deleted ? 'tombstone' : 'latest'
     if (timestamp > this.#newestStamp) this.#newestStamp = timestamp
     return this.#live.put(put, place, stored)
   }
 
-  #place(name: string): Place | undefined {
-    if (this.#installs % 2 === 1) this.#checkInstalls(this.#installs)
-    return this.#rows.get(name)
+  /** What the version at `place`, of the same entry as `put`, had replaced. */
+  #replacedBy({ keyspace, key }: NewVersion, place: Place): Latest | undefined {
+    const previous = this.#live.previous(this.#rows.version(encodeRow(keyspace, key), place))
+    return previous ? readLatest(previous.record, 0, previous.record.length) : undefined
   }
 
-  #latest(name: string): Version | undefined {
-    const place = this.#place(name)
-    if (place !== undefined) return this.#rows.version(name, place)
-    const version = this.#readLatest(name)
-    if (version !== undefined) this.#rows.maybeAddStored(version)
-    return version
+  #place(keyspace: Keyspace, key: Uint8Array): Place | undefined {
+    if (this.#installs % 2 === 1) this.#checkInstalls(this.#installs)
+    return this.#rows.get(keyspace, key)
+  }
+
+  #latest(keyspace: Keyspace, key: Uint8Array): Version | undefined {
+    const place = this.#place(keyspace, key)
+    const latest = place === undefined ? this.#fetch(keyspace, key) : this.#rows.latest(place)
+    return latest && readVersion(encodeRow(keyspace, key), latest.bytes.subarray(latest.start, latest.end))
+  }
+
+  /** Of a row that is not in memory, where it is from now on: it may be read again. */
+  #fetch(keyspace: Keyspace, key: Uint8Array): Latest | undefined {
+    const latest = this.#readLatest(keyspace, key)
+    if (latest !== undefined) this.#rows.maybeAddStored(keyspace, key, latest.bytes)
+    return latest
   }
 
   /** Of a row that is not in memory. */
-  #readLatest(name: string): Version | undefined {
+  #readLatest(keyspace: Keyspace, key: Uint8Array): Latest | undefined {
+    const row = encodeRow(keyspace, key)
     for (const prefix of [latestPrefix, tombstonePrefix]) {
-      const key = prefix + name
-      const value = this.#engine.get(key)
-      if (value !== undefined) return decodeStored(key, value)
+      const stored = this.#engine.get(prefix + row)
+      if (stored === undefined) continue
+      const { record } = decodeStored(prefix + row, stored)
+      return readLatest(record, 0, record.length)
     }
     return undefined
   }

@@ -4,7 +4,7 @@
 // timestamp, its distance from the created stamp, version count, value. The CRC runs over the key, the agreed part and
 // then the part before it, so that its first half is the checksum that replicas compare.
 
-import type { Index, RangeId, ReplicaId } from '../base/ids.ts'
+import type { Index, Keyspace, RangeId, ReplicaId } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { crcOf } from './crc.ts'
 import { ByteReader, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
@@ -30,9 +30,22 @@ export interface Version {
   readonly valueOffset: number
 }
 
+/** The newest version of a row as a write sees it: where it stands, and what it says, nothing copied. */
+export interface Latest {
+  readonly bytes: Buffer
+  readonly start: number
+  readonly end: number
+  readonly index: Index
+  readonly timestamp: Timestamp
+  readonly created: Timestamp
+  readonly version: number
+  readonly deleted: boolean
+  readonly valueOffset: number
+}
+
 export interface NewVersion {
-  readonly row: string
-  readonly keyBytes: Uint8Array
+  readonly keyspace: Keyspace
+  readonly key: Uint8Array
   readonly source: Source
   readonly index: Index
   readonly timestamp: Timestamp
@@ -64,7 +77,7 @@ export function encodeVersion(
   target[start] = formatVersion
   target.set(from.value, offset)
   const end = offset + from.value.length
-  const metadataCrc = crcOf(target, agreedOffset, offset, crcKey(from.keyBytes, from.row))
+  const metadataCrc = crcOf(target, agreedOffset, offset, crcKey(from.keyspace, from.key))
   const crc = crcOf(target, offset, end, metadataCrc)
   target.writeUInt32LE(crcOf(target, start + localOffset, agreedOffset, crc), start + crcOffset)
   return { end, crc }
@@ -79,7 +92,7 @@ export function decodeVersion(row: string, stored: Uint8Array): Version | undefi
   const agreedOffset = reader.offset
   // Checked before anything is believed: up to here a damaged length only moved the offset, at most past the end.
   if (agreedOffset + 9 > bytes.length) return undefined
-  const crc = crcOf(bytes, agreedOffset, bytes.length, crcKey(Buffer.from(row.slice(1), 'latin1'), row))
+  const crc = crcOf(bytes, agreedOffset, bytes.length, crcKey(row.charCodeAt(0) as Keyspace, Buffer.from(row.slice(1), 'latin1')))
   if (crcOf(bytes, localOffset, agreedOffset, crc) !== bytes.readUInt32LE(crcOffset)) return undefined
   const version = readVersion(row, bytes)
   return ((bytes[agreedOffset] ?? 0) & ~deletedFlag) !== 0 || version.valueOffset > bytes.length ? undefined : version
@@ -110,11 +123,20 @@ export function readVersion(row: string, record: Buffer): Version {
   }
 }
 
-export function valueBytes(version: Version): number {
-  return version.record.length - version.valueOffset
+/** The version whose stored form stands in `bytes` from `start` to `end`, likewise. */
+export function readLatest(bytes: Buffer, start: number, end: number): Latest {
+  const reader = new ByteReader(bytes, start + localOffset)
+  reader.varint()
+  reader.varint()
+  const index = reader.varint() as Index
+  const deleted = reader.byte() === deletedFlag
+  const timestamp = reader.fixed() as Timestamp
+  const created = (timestamp - reader.varint()) as Timestamp
+  const version = reader.varint()
+  return { bytes, start, end, index, timestamp, created, version, deleted, valueOffset: reader.offset }
 }
 
 /** The keyspace is part of the key, so that a record moved to another keyspace does not pass. */
-function crcKey(keyBytes: Uint8Array, row: string): number {
-  return crcOf(keyBytes, 0, keyBytes.length, row.charCodeAt(0) + 1)
+function crcKey(keyspace: Keyspace, key: Uint8Array): number {
+  return crcOf(key, 0, key.length, keyspace + 1)
 }

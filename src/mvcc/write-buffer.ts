@@ -5,7 +5,7 @@ import { assert, must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RowSpan, Source } from './engine-keys.ts'
-import { LiveRun, runBytesMax } from './history-run.ts'
+import { LiveRun, type RecordBytes, runBytesMax } from './history-run.ts'
 import type { Place, RowTable } from './row-table.ts'
 import type { NewVersion, Version } from './version.ts'
 
@@ -25,10 +25,11 @@ export class WriteBuffer {
   readonly number: number
   readonly runs: LiveRun[] = []
   readonly #table: RowTable
-  /** Of each row its name, where its newest version in this buffer is, and what the engine holds: by position. */
-  readonly #names: string[] = []
+  /** Of each row where its newest version in this buffer is, and what the engine holds: by position. */
   readonly #places: Place[] = []
   readonly #stored: Stored[] = []
+  /** Of the first so many rows, once a scan has asked. */
+  readonly #names: string[] = []
   bytes = 0
   /** Of `runs`, the one that effects go to; one a source. */
   readonly #open: LiveRun[] = []
@@ -41,7 +42,7 @@ export class WriteBuffer {
   }
 
   get size(): number {
-    return this.#names.length
+    return this.#places.length
   }
 
   /**
@@ -51,23 +52,22 @@ export class WriteBuffer {
   put(from: NewVersion, before: Place | undefined, stored: Stored): number {
     assert(this.#sorted === undefined, 'no more is put into a buffer that is frozen')
     const isHere = before !== undefined && this.#table.bufferOf(before) === this.number
-    const position = isHere ? this.#table.positionOf(before) : this.#names.length
-    const { place, crc } = this.#table.put(from, this.number, position)
+    const position = isHere ? this.#table.positionOf(before) : this.#places.length
+    const { place, crc } = this.#table.put(from, before, this.number, position)
     this.#places[position] = place
-    this.bytes += from.row.length + from.value.length
-    if (isHere) return crc
-    this.#names.push(from.row)
-    this.#stored.push(stored)
+    this.bytes += 1 + from.key.length + from.value.length
+    if (!isHere) this.#stored.push(stored)
     return crc
   }
 
   /** `previous`: the record of what was there; `lastStored`: the last index of the source's runs outside this buffer, asked once a run. */
-  record(from: NewVersion, previous: Buffer | undefined, lastStored: (source: Source) => number): void {
+  record(from: NewVersion, previous: RecordBytes | undefined, lastStored: (source: Source) => number): void {
     this.bytes += this.#runFor(from.source, from.index, from.timestamp, lastStored).push(from, previous)
   }
 
   version(position: number): Version {
-    return this.#table.version(this.#names[position] ?? '', this.#places[position] as Place)
+    const place = must(this.#places[position])
+    return this.#table.version(this.#table.nameOf(place), place)
   }
 
   stored(position: number): Stored {
@@ -89,6 +89,7 @@ export class WriteBuffer {
   /** The rows of a span in ascending order. `isFrozen`: no more is put. */
   inSpan(span: RowSpan, isFrozen: boolean): BufferedRows {
     const names = this.#names
+    while (names.length < this.#places.length) names.push(this.#table.nameOf(must(this.#places[names.length])))
     const rows = (positions: readonly number[]): BufferedRows => ({
       names: positions.map(at => names[at] ?? ''),
       places: positions.map(at => this.#places[at] as Place),

@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { must } from '../../src/base/assert.ts'
-import type { Index, Keyspace, RangeId, ReplicaId } from '../../src/base/ids.ts'
+import { type Index, type Keyspace, type RangeId, type ReplicaId, userKeyspace } from '../../src/base/ids.ts'
 import { createPrng } from '../../src/base/prng.ts'
 import type { Engine, EngineBatchOperation } from '../../src/engine/engine.ts'
 import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
-import { encodeNumber } from '../../src/mvcc/engine-keys.ts'
+import { decodeRow, encodeNumber, encodeRow } from '../../src/mvcc/engine-keys.ts'
 import { RowTable } from '../../src/mvcc/row-table.ts'
 import { type Version, decodeVersion } from '../../src/mvcc/version.ts'
 import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
@@ -42,7 +42,7 @@ function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' |
   let latest: string[] = []
   let older: EngineBatchOperation[] = []
   const find = (row: string): Version | undefined => {
-    const place = table.get(row)
+    const place = table.get(userKeyspace, decodeRow(row))
     if (place !== undefined) return table.version(row, place)
     const stored = engine.get(`d${row}`)
     return stored && decodeVersion(row, stored)
@@ -50,13 +50,14 @@ function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' |
   return {
     apply(index, keys, values) {
       const replaced: Buffer[] = []
-      for (const [position, keyBytes] of keys.entries()) {
-        const row = `\0${keyBytes.toString('latin1')}`
+      for (const [position, key] of keys.entries()) {
+        const row = encodeRow(userKeyspace, key)
         const timestamp = (index * entryPuts + position) as Timestamp
         const previous = history === 'none' ? undefined : find(row)
-        const from = { row, keyBytes, source, index: index as Index, timestamp, deleted: false }
+        const from = { keyspace: userKeyspace, key, source, index: index as Index, timestamp, deleted: false }
         const counted = { created: previous?.created ?? timestamp, version: (previous?.version ?? 0) + 1 }
-        table.put({ ...from, ...counted, value: values[position] ?? Buffer.alloc(0) }, number, 0)
+        const value = values[position] ?? Buffer.alloc(0)
+        table.put({ ...from, ...counted, value }, table.get(userKeyspace, key), number, 0)
         latest.push(row)
         if (previous === undefined) continue
         if (history === 'own-key')
