@@ -8,6 +8,12 @@
 
 export type EngineKey = string
 
+/**
+ * What stands under keys that begin like this is large, written once, seldom read, and removed about in the order it came:
+ * an engine may keep it apart from the rest.
+ */
+export const apartPrefixes = { history: 'h', spool: 'nspool/' } as const
+
 export interface EngineBatchOperation {
   readonly key: EngineKey
   /** undefined deletes the key. */

@@ -1,15 +1,18 @@
 // The engine port over LevelDB (classic-level): the one file that knows it. LevelDB neither verifies its blocks nor
 // keeps a prefix of unsynced writes (DESIGN.md 7), so its files are checked before it opens them, every write here is
-// synced, and callers checksum their values.
+// synced, and callers checksum their values. Large values under `apartPrefixes` are in files beside it.
 
 import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
-import { assert } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Engine, EngineBatchOperation, EngineKey, EnginePair, EngineReader, EngineSpan } from './engine.ts'
-import { DamageError } from './engine.ts'
+import { DamageError, apartPrefixes } from './engine.ts'
 import { findLevelDamage, hasLevelDatabase } from './leveldb-check.ts'
+import { ValueFiles, ValueMissingError } from './value-files.ts'
+import { type ValueReference, decodeReference, encodeReference, isReference } from './value-reference.ts'
 
 /** 4 MB, LevelDB's default, costs 31 % of the puts (DESIGN.md 17). */
 const writeBufferBytes = 64 * 1024 * 1024
@@ -18,12 +21,16 @@ export const blockCacheBytesDefault = 64 * 1024 * 1024
 /** What is handed over at once: 20,000 operations hold up everything else for tens of milliseconds (DESIGN.md 7). */
 const sliceOperations = 500
 const sliceBytes = 512 * 1024
+/** Smaller ones are not worth a sync of their own. */
+const apartBytesMin = 4 * 1024
+const apartNames = Object.values(apartPrefixes)
 /** What an iterator may fetch at once when its reader names no limit. */
 const readBytesMax = 0x7fff_ffff
 /** A new database begins somewhere in here, so that another's table or log does not fit among its own. */
 const firstSequenceMax = 4_096
 
 type Database = ClassicLevel<Buffer, Uint8Array>
+type Batch = ReturnType<Database['batch']>
 type Snapshot = ReturnType<Database['snapshot']>
 type ReadOptions = Parameters<EngineReader['read']>[1]
 
@@ -61,7 +68,24 @@ export async function openLevelEngine(directory: string, { clock, cacheBytes }: 
   } catch (error) {
     throw openError(directory, error)
   }
-  return new LevelEngine(database, clock)
+  try {
+    return new LevelEngine(database, await ValueFiles.open(join(directory, 'values'), referencesIn(database)), clock)
+  } catch (error) {
+    await database.close()
+    if (error instanceof ValueMissingError) throw damageError(directory, error.message, error)
+    throw openError(directory, error)
+  }
+}
+
+async function* referencesIn(database: Database): AsyncGenerator<ValueReference> {
+  for (const prefix of apartNames) {
+    for await (const [key, value] of database.iterator({ gte: toBytes(prefix), lt: toBytes(`${prefix}\xff`) })) {
+      if (!isReference(value)) continue
+      const reference = decodeReference(key.toString('latin1'), value)
+      if (reference === undefined) throw new ValueMissingError('a reference to a value is damaged')
+      yield reference
+    }
+  }
 }
 
 /** Files that another process writes look damaged. Opened like this, LevelDB takes its lock, reads nothing, and gives up. */
@@ -78,20 +102,27 @@ async function refuseLocked(directory: string): Promise<void> {
 
 class LevelEngine implements Engine {
   readonly #database: Database
+  readonly #values: ValueFiles
   readonly #clock: Clock
   #isWriting = false
 
-  constructor(database: Database, clock: Clock) {
+  constructor(database: Database, values: ValueFiles, clock: Clock) {
     this.#database = database
+    this.#values = values
     this.#clock = clock
   }
 
   get(key: EngineKey): Uint8Array | undefined {
-    return getValue(this.#database, key)
+    return this.#get(key, undefined)
   }
 
-  read(span: EngineSpan, options: ReadOptions): Promise<readonly EnginePair[]> {
-    return readSpan(this.#database, undefined, span, options)
+  async read(span: EngineSpan, options: ReadOptions): Promise<readonly EnginePair[]> {
+    const pin = this.#values.pin()
+    try {
+      return await readSpan(this.#database, this.#values, undefined, span, options)
+    } finally {
+      pin.release()
+    }
   }
 
   async write(batch: readonly EngineBatchOperation[]): Promise<void> {
@@ -106,34 +137,67 @@ class LevelEngine implements Engine {
 
   /** The binding frees a batch's copy of it when its wrapper is collected: some of the last ones are in memory as well. */
   async #writeInSlices(batch: readonly EngineBatchOperation[]): Promise<void> {
+    // Of several operations on a key the last counts.
+    const values = new Map<EngineKey, Uint8Array | undefined>()
+    for (const { key, value } of batch) if (mayBeApart(key)) values.set(key, value)
+    const apart = [...values].flatMap(([key, value]) => (isKeptApart(value) ? [{ key, value }] : []))
+    const removed = [...values.keys()].flatMap(key => this.#reference(key) ?? [])
+    const appending = this.#values.append(apart.map(({ value }) => value))
+    // Awaited once the rest is ready: it may have failed by then.
+    appending.catch(() => {})
     const chained = this.#database.batch()
+    let added: readonly ValueReference[]
     try {
-      let operations = 0
-      let bytes = 0
-      for (const { key, value } of batch) {
-        if (value === undefined) chained.del(toBytes(key))
-        else chained.put(toBytes(key), value)
-        bytes += key.length + (value?.length ?? 0)
-        if (++operations < sliceOperations && bytes < sliceBytes) continue
-        operations = 0
-        bytes = 0
-        await new Promise<void>(resolve => this.#clock.defer(resolve))
-      }
+      for (const { key } of apart) values.delete(key)
+      const small = [...values].map(([key, value]) => ({ key, value }))
+      await this.#fill(chained, [...batch.filter(({ key }) => !mayBeApart(key)), ...small])
+      added = await appending
+      apart.forEach(({ key }, at) => chained.put(toBytes(key), encodeReference(key, must(added[at]))))
     } catch (error) {
       await chained.close()
       throw error
     }
     await chained.write({ sync: true })
+    this.#values.referred(added, removed)
+  }
+
+  async #fill(chained: Batch, operations: readonly EngineBatchOperation[]): Promise<void> {
+    let count = 0
+    let bytes = 0
+    for (const { key, value } of operations) {
+      if (value === undefined) chained.del(toBytes(key))
+      else chained.put(toBytes(key), value)
+      bytes += key.length + (value?.length ?? 0)
+      if (++count < sliceOperations && bytes < sliceBytes) continue
+      count = 0
+      bytes = 0
+      await new Promise<void>(resolve => this.#clock.defer(resolve))
+    }
+  }
+
+  /** What stands for the key's value. */
+  #reference(key: EngineKey): ValueReference | undefined {
+    const stored = getValue(this.#database, key)
+    return stored !== undefined && isReference(stored) ? decodeReference(key, stored) : undefined
   }
 
   snapshot() {
     const database = this.#database
     const snapshot = database.snapshot()
+    const pin = this.#values.pin()
     return {
-      get: (key: EngineKey): Uint8Array | undefined => getValue(database, key, snapshot),
-      read: (span: EngineSpan, options: ReadOptions) => readSpan(database, snapshot, span, options),
-      close: () => snapshot.close(),
+      get: (key: EngineKey): Uint8Array | undefined => this.#get(key, snapshot),
+      read: (span: EngineSpan, options: ReadOptions) => readSpan(database, this.#values, snapshot, span, options),
+      close: async () => {
+        pin.release()
+        await snapshot.close()
+      },
     }
+  }
+
+  #get(key: EngineKey, snapshot: Snapshot | undefined): Uint8Array | undefined {
+    const stored = getValue(this.#database, key, snapshot)
+    return stored === undefined || !mayBeApart(key) ? stored : resolve(this.#values, key, stored)
   }
 
   async approximateBytes(span: EngineSpan): Promise<number> {
@@ -141,7 +205,29 @@ class LevelEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    await this.#values.close()
     await this.#database.close()
+  }
+}
+
+function mayBeApart(key: EngineKey): boolean {
+  return apartNames.some(prefix => key.startsWith(prefix))
+}
+
+function isKeptApart(value: Uint8Array | undefined): value is Uint8Array {
+  return value !== undefined && (value.length >= apartBytesMin || isReference(value))
+}
+
+/** The value that `stored` is, or stands for. Throws DamageError. */
+function resolve(values: ValueFiles, key: EngineKey, stored: Uint8Array): Uint8Array {
+  if (!isReference(stored)) return stored
+  const reference = decodeReference(key, stored)
+  if (reference === undefined) throw new DamageError(key, 'the reference to its value is damaged')
+  try {
+    return values.read(reference)
+  } catch (error) {
+    if (error instanceof ValueMissingError) throw new DamageError(key, error.message, { cause: error })
+    throw error
   }
 }
 
@@ -162,6 +248,7 @@ function readError(key: EngineKey, error: unknown): unknown {
 
 async function readSpan(
   database: Database,
+  values: ValueFiles,
   snapshot: Snapshot | undefined,
   span: EngineSpan,
   options: ReadOptions,
@@ -175,20 +262,26 @@ async function readSpan(
     highWaterMarkBytes: options.bytesMax ?? readBytesMax,
     snapshot,
   })
+  const bytesMax = options.bytesMax ?? Infinity
   try {
     const pairs: EnginePair[] = []
-    for (let bytes = 0; pairs.length < options.limit && bytes < (options.bytesMax ?? Infinity); ) {
+    for (let bytes = 0; pairs.length < options.limit && bytes < bytesMax; ) {
       // The binding makes room for all it is asked for at once.
       const entries = await iterator.nextv(Math.min(options.limit - pairs.length, readPairsMax))
       if (entries.length === 0) break
-      for (const [key, value] of entries) {
-        pairs.push({ key: key.toString('latin1'), value: value ?? emptyValue })
-        bytes += key.length + (value?.length ?? 0)
+      for (const [bytesOfKey, stored] of entries) {
+        const key = bytesOfKey.toString('latin1')
+        const isHere = stored === undefined || !mayBeApart(key)
+        // What stands for large values is small: far more of it comes at once than was asked for.
+        if (!isHere && bytes >= bytesMax) return pairs
+        const value = isHere ? (stored ?? emptyValue) : resolve(values, key, stored)
+        pairs.push({ key, value })
+        bytes += key.length + value.length
       }
     }
     return pairs
   } catch (error) {
-    throw readError(span.start, error)
+    throw error instanceof DamageError ? error : readError(span.start, error)
   } finally {
     await iterator.close()
   }

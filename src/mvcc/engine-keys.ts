@@ -3,7 +3,7 @@
 
 import { assert } from '../base/assert.ts'
 import type { Index, Keyspace, RangeId, ReplicaId } from '../base/ids.ts'
-import type { EngineKey, EngineSpan } from '../engine/engine.ts'
+import { type EngineKey, type EngineSpan, apartPrefixes } from '../engine/engine.ts'
 
 /** One replica's life on this node: range id, replica id. */
 export interface Source {
@@ -51,7 +51,7 @@ export function prefixSpan(prefix: string, rows?: RowSpan): EngineSpan {
 
 export const latestPrefix = 'd'
 export const tombstonePrefix = 't'
-export const runPrefix = 'h'
+export const runPrefix = apartPrefixes.history
 export const lockPrefix = 'k'
 export const localPrefix = 'r'
 export const markerPrefix = 'nmarker/'

@@ -92,7 +92,12 @@ export function decodeVersion(row: string, stored: Uint8Array): Version | undefi
   const agreedOffset = reader.offset
   // Checked before anything is believed: up to here a damaged length only moved the offset, at most past the end.
   if (agreedOffset + 9 > bytes.length) return undefined
-  const crc = crcOf(bytes, agreedOffset, bytes.length, crcKey(row.charCodeAt(0) as Keyspace, Buffer.from(row.slice(1), 'latin1')))
+  const crc = crcOf(
+    bytes,
+    agreedOffset,
+    bytes.length,
+    crcKey(row.charCodeAt(0) as Keyspace, Buffer.from(row.slice(1), 'latin1')),
+  )
   if (crcOf(bytes, localOffset, agreedOffset, crc) !== bytes.readUInt32LE(crcOffset)) return undefined
   const version = readVersion(row, bytes)
   return ((bytes[agreedOffset] ?? 0) & ~deletedFlag) !== 0 || version.valueOffset > bytes.length ? undefined : version

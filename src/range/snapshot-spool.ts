@@ -2,7 +2,7 @@
 // installed. So a broken stream leaves the old state, and a crash during the install finds everything to do it again.
 
 import type { Index, RangeId } from '../base/ids.ts'
-import type { Engine, EngineBatchOperation, EngineKey } from '../engine/engine.ts'
+import { type Engine, type EngineBatchOperation, type EngineKey, apartPrefixes } from '../engine/engine.ts'
 
 const deleteSliceKeys = 1_000
 
@@ -16,7 +16,7 @@ export class SnapshotSpool {
   /** `write` puts a batch into the engine's one-at-a-time order. */
   constructor(engine: Engine, rangeId: RangeId, write: (batch: readonly EngineBatchOperation[]) => Promise<void>) {
     this.#engine = engine
-    this.#prefix = `nspool/${rangeId}/`
+    this.#prefix = `${apartPrefixes.spool}${rangeId}/`
     this.#installing = `ninstalling/${rangeId}`
     this.#installed = `ninstalled/${rangeId}`
     this.#write = write

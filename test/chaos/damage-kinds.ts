@@ -2,6 +2,7 @@
 
 import {
   copyFileSync,
+  existsSync,
   openSync,
   closeSync,
   readdirSync,
@@ -15,7 +16,7 @@ import { join } from 'node:path'
 import type { Prng } from '../../src/base/prng.ts'
 import { must } from '../../src/base/assert.ts'
 
-export const fileKinds = ['segment', 'level-log', 'table', 'manifest', 'current', 'identity'] as const
+export const fileKinds = ['segment', 'level-log', 'table', 'manifest', 'current', 'values', 'identity'] as const
 export type FileKind = (typeof fileKinds)[number]
 export const damageKinds = ['flipped', 'truncated', 'deleted', 'swapped'] as const
 export type DamageKind = (typeof damageKinds)[number]
@@ -26,11 +27,13 @@ const names: Readonly<Record<FileKind, { readonly folder: string; readonly patte
   table: { folder: 'state', pattern: /^\d+\.ldb$/ },
   manifest: { folder: 'state', pattern: /^MANIFEST-\d+$/ },
   current: { folder: 'state', pattern: /^CURRENT$/ },
+  values: { folder: 'state/values', pattern: /\.values$/ },
   identity: { folder: '.', pattern: /^identity\.json$/ },
 }
 
 export function filesOf(data: string, kind: FileKind): readonly string[] {
   const { folder, pattern } = names[kind]
+  if (!existsSync(join(data, folder))) return []
   return readdirSync(join(data, folder))
     .filter(name => pattern.test(name))
     .sort()

@@ -49,8 +49,8 @@ export async function prepareSpool(lab: DamageLab): Promise<void> {
 export async function damageSpool(lab: DamageLab, data: string, how: SpoolDamage, random: Prng): Promise<string> {
   if (how === 'whole') return 'left as it was'
   if (how === 'file flipped') {
-    // The newest log of the engine holds the spool and little else.
-    const file = must(filesOf(data, 'level-log').at(-1))
+    // The newest file of values holds the spool and little else.
+    const file = must(filesOf(data, 'values').at(-1))
     const at = random.below(statSync(file).size)
     flip(file, at, random.below(8))
     return `a bit flipped at ${at}`

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { isKvError } from '../../src/base/errors.ts'
-import type { Engine, EngineBatchOperation } from '../../src/engine/engine.ts'
+import { type Engine, type EngineBatchOperation, apartPrefixes } from '../../src/engine/engine.ts'
 import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
 import { createSerialEngine } from '../../src/engine/serial-engine.ts'
 import { createPrng } from '../../src/base/prng.ts'
@@ -82,6 +82,32 @@ describe.each([
     const pairs = await engine.read(everything, { limit: count })
     expect(keysOf(pairs)).toEqual(kept)
     expect(pairs.every(({ value }) => Buffer.alloc(valueBytes, 'x').equals(value))).toBe(true)
+  })
+
+  test('gives back values of every size from where large ones may be kept apart, and one like what stands for them', async () => {
+    const engine = await open()
+    const sizes = [0, 1, 4_095, 4_096, 70_000]
+    const keys = Object.values(apartPrefixes).flatMap(prefix => sizes.map(size => `${prefix}${size}`))
+    const valueOf = (key: string, fill: string): Buffer => Buffer.alloc(Number(/\d+$/.exec(key)?.[0]), fill)
+    await engine.write(keys.map(key => ({ key, value: valueOf(key, 'first') })))
+    const snapshot = engine.snapshot()
+    await engine.write([
+      ...keys.map(key => ({ key, value: undefined })),
+      ...keys.map(key => ({ key, value: valueOf(key, `of ${key}`) })),
+      { key: 'h', value: Buffer.alloc(21, 0xff) },
+      { key: 'dsmall', value: bytes('elsewhere') },
+    ])
+    for (const key of keys) expect(valueOf(key, `of ${key}`).equals(engine.get(key) ?? bytes('nothing'))).toBe(true)
+    for (const key of keys) expect(valueOf(key, 'first').equals(snapshot.get(key) ?? bytes('nothing'))).toBe(true)
+    expect(engine.get('h')).toEqual(Buffer.alloc(21, 0xff))
+    const pairs = await engine.read({ start: 'h', end: 'o' }, { limit: 100 })
+    expect(keysOf(pairs)).toEqual(['h', ...keys].sort())
+    expect(pairs.slice(1).every(({ key, value }) => valueOf(key, `of ${key}`).equals(value))).toBe(true)
+    expect(await engine.read({ start: 'h4', end: 'o' }, { limit: 100, bytesMax: 5_000 })).toHaveLength(2)
+    await engine.write(['h', ...keys].map(key => ({ key, value: undefined })))
+    expect(keysOf(await engine.read(everything, { limit: 10 }))).toEqual(['dsmall'])
+    expect(keysOf(await snapshot.read(everything, { limit: 100 }))).toEqual([...keys].sort())
+    await snapshot.close()
   })
 
   test('orders keys by their bytes, high bytes and zeros included', async () => {

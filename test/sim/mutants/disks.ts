@@ -3,6 +3,7 @@
 import { crashes, manyClients, shortLogs, slowDisks } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
+const valueFiles = 'src/engine/value-files.ts'
 const chain = 'src/log/segment-chain.ts'
 const flushWriter = 'src/log/flush-writer.ts'
 const replicaLog = 'src/log/replica-log.ts'
@@ -144,11 +145,41 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/engine/leveldb-engine.ts',
-        find: '        await new Promise<void>(resolve => this.#clock.defer(resolve))\n',
+        find: '      await new Promise<void>(resolve => this.#clock.defer(resolve))\n',
         replace: '        break\n',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/engine/engine-contract.test.ts', name: 'writes all of a batch' },
+  },
+  {
+    name: 'values-not-synced',
+    rows: [36],
+    does: 'LevelDB refers to values in a file of their own that are not synced yet.',
+    edits: [{ file: valueFiles, find: '    await active.handle.datasync()\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'are synced before' },
+  },
+  {
+    name: 'value-file-gone-under-its-reader',
+    rows: [0],
+    does: 'A file of values is removed although a snapshot may still read it.',
+    edits: [
+      { file: valueFiles, find: 'filter(({ pin }) => pin < oldest)', replace: 'filter(({ pin }) => pin <= oldest)' },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'stay for a snapshot' },
+  },
+  {
+    name: 'value-references-not-counted-at-start',
+    rows: [0],
+    does: 'After a start a file of values goes with the first of several that are removed.',
+    edits: [{ file: valueFiles, find: '      else file.references++\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'are counted again' },
+  },
+  {
+    name: 'value-file-of-another-store',
+    rows: [35],
+    does: "Another database's file of values passes for the one that was referred to.",
+    edits: [{ file: valueFiles, find: ' && header.readUInt32LE(magic.length) === nonce', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'are not taken from another' },
   },
   {
     name: 'damage-cut-as-torn-tail',

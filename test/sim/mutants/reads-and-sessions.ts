@@ -331,8 +331,8 @@ export const readMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/mvcc/write-buffer.ts',
-        find: 'isHere ? this.#table.positionOf(before) : this.#names.length',
-        replace: 'isHere ? 0 : this.#names.length',
+        find: 'isHere ? this.#table.positionOf(before) : this.#places.length',
+        replace: 'isHere ? 0 : this.#places.length',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },

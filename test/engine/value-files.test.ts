@@ -1,0 +1,173 @@
+// Values in files of their own, as LevelDB's engine keeps them: they are there as long as anybody may read them, and no longer.
+
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { isKvError } from '../../src/base/errors.ts'
+import { must } from '../../src/base/assert.ts'
+import { DamageError, type Engine } from '../../src/engine/engine.ts'
+import { openLevelEngine } from '../../src/engine/leveldb-engine.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
+import { until } from '../support/until.ts'
+
+const fileBytes = 64 * 1024 * 1024
+let folder: string
+let engine: Engine
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'quorate-values-'))
+  engine = await start('state')
+})
+afterEach(async () => {
+  await engine.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const start = (name: string): Promise<Engine> => openLevelEngine(join(folder, name), { clock: systemClock })
+const valuesOf = (name: string): string => join(folder, name, 'values')
+const files = (name = 'state'): string[] => (existsSync(valuesOf(name)) ? readdirSync(valuesOf(name)).sort() : [])
+const pathOf = (at: number, name = 'state'): string => join(valuesOf(name), must(files(name)[at]))
+const value = (fill: string, bytes = 10_000): Buffer => Buffer.alloc(bytes, fill)
+const restart = async (): Promise<void> => {
+  await engine.close()
+  engine = await start('state')
+}
+/** The newest file is full: the next values begin another. */
+const fillUp = (key: string): Promise<void> => engine.write([{ key, value: value('full', fileBytes - 100_000) }])
+const remove = (...keys: string[]): Promise<void> => engine.write(keys.map(key => ({ key, value: undefined })))
+
+describe('values that are kept apart', () => {
+  test('are not in LevelDB, unless they are small', async () => {
+    await engine.write([{ key: 'hsmall', value: value('s', 4_095) }])
+    expect(files()).toEqual([])
+    await engine.write([{ key: 'hlarge', value: value('l') }])
+    await engine.close()
+    const database = new ClassicLevel<string, Buffer>(join(folder, 'state'), { valueEncoding: 'buffer' })
+    expect([(await database.get('hsmall'))?.length, (await database.get('hlarge'))?.length]).toEqual([4_095, 21])
+    await database.close()
+    engine = await start('state')
+    expect([engine.get('hsmall'), engine.get('hlarge')]).toEqual([value('s', 4_095), value('l')])
+  })
+
+  test('go with their file, once nothing in it is referred to and another is written to', async () => {
+    await engine.write([{ key: 'h1', value: value('1') }])
+    await fillUp('h2')
+    await engine.write([{ key: 'h3', value: value('3', 200_000) }])
+    expect(files()).toHaveLength(2)
+    await remove('h1')
+    expect(files()).toHaveLength(2)
+    await remove('h2')
+    await until('the first file is gone', async () => files().length === 1)
+    // Nothing is left in the second, and it is still the one that is written to.
+    await engine.write([{ key: 'h3', value: value('small', 10) }])
+    await engine.write([{ key: 'h4', value: value('4') }])
+    expect([files().length, engine.get('h4')]).toEqual([1, value('4')])
+  })
+
+  test('stay for a snapshot that was taken before they were removed, and not for one taken after', async () => {
+    await fillUp('h1')
+    await engine.write([{ key: 'h2', value: value('2', 200_000) }])
+    const before = engine.snapshot()
+    await remove('h1')
+    const after = engine.snapshot()
+    expect(before.get('h1')?.length).toBe(fileBytes - 100_000)
+    await before.close()
+    await until('the file is gone', async () => files().length === 1)
+    expect(after.get('h1')).toBeUndefined()
+    await after.close()
+  })
+
+  test('are counted again at a start, and what nothing refers to is removed', async () => {
+    await engine.write([{ key: 'h1', value: value('1') }])
+    await engine.write([{ key: 'nspool/1/0', value: value('0') }])
+    await restart()
+    await engine.write([{ key: 'h2', value: value('2') }])
+    writeFileSync(join(valuesOf('state'), '0000000009.values'), 'a crash came before its batch')
+    await restart()
+    expect(files()).toEqual(['0000000001.values', '0000000002.values'])
+    await remove('nspool/1/0')
+    expect(engine.get('h1')).toEqual(value('1'))
+    await remove('h1')
+    await until('the first file is gone', async () => files().length === 1)
+    // No name is used again: something old may still lie about.
+    await engine.write([{ key: 'h3', value: value('3') }])
+    expect(files()).toEqual(['0000000002.values', '0000000010.values'])
+  })
+
+  test('are read back from more files than stay open', async () => {
+    const keys = Array.from({ length: 20 }, (_, at) => `h${at}`)
+    for (const key of keys) {
+      await engine.write([{ key, value: value(key) }])
+      await restart()
+    }
+    expect(files()).toHaveLength(20)
+    for (const key of [...keys, ...keys]) expect(engine.get(key)).toEqual(value(key))
+  })
+
+  test.each([
+    { how: 'gone', spoil: (path: string) => rmSync(path), says: 'is missing' },
+    { how: 'shorter', spoil: (path: string) => truncateSync(path, statSync(path).size - 1), says: 'bytes, and values' },
+  ])('refuse the start when their file is $how', async ({ spoil, says }) => {
+    await engine.write([{ key: 'h1', value: value('1') }])
+    await engine.close()
+    spoil(pathOf(0))
+    const refusal = await start('state').catch((error: unknown) => error)
+    rmSync(join(folder, 'state'), { recursive: true })
+    engine = await start('state')
+    expect(isKvError(refusal, 'data-directory') && refusal.details.reason).toBe('damaged')
+    expect(String(refusal)).toMatch(new RegExp(`${says}.*rebuilt from its peers`))
+  })
+
+  test("are not taken from another database's file of the same name", async () => {
+    const other = await start('other')
+    await other.write([{ key: 'h1', value: value('x') }])
+    await other.close()
+    await engine.write([{ key: 'h1', value: value('1') }])
+    await engine.close()
+    copyFileSync(pathOf(0, 'other'), pathOf(0))
+    engine = await start('state')
+    expect(() => engine.get('h1')).toThrow(DamageError)
+    await expect(engine.read({ start: 'h', end: 'i' }, { limit: 1 })).rejects.toThrow(/another file than it was/)
+  })
+
+  test('are synced before LevelDB is told of them', async () => {
+    const done: string[] = []
+    const handle = await open(join(folder, 'probe'), 'w')
+    const prototype = Object.getPrototypeOf(handle) as FileHandle
+    await handle.close()
+    const { datasync } = prototype
+    vi.spyOn(prototype, 'datasync').mockImplementation(async function (this: FileHandle) {
+      await datasync.call(this)
+      done.push('values synced')
+    })
+    const { batch } = ClassicLevel.prototype
+    vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (this: unknown, ...given: unknown[]) {
+      const chained = Reflect.apply(batch, this, given) as { write: (how: object) => Promise<void> }
+      const write = chained.write.bind(chained)
+      chained.write = how => {
+        done.push('batch')
+        return write(how)
+      }
+      return chained as never
+    })
+    try {
+      await engine.write([{ key: 'h1', value: value('1') }])
+      await engine.write([{ key: 'h2', value: value('2') }])
+      // The first file's header comes first.
+      expect(done).toEqual(['values synced', 'values synced', 'batch', 'values synced', 'batch'])
+    } finally {
+      vi.restoreAllMocks()
+    }
+  })
+})
