@@ -14,6 +14,9 @@ import { type NewVersion, type Version, decodeVersion, formatVersion } from './v
 
 /** A longer run is ended between two entries: reading one effect reads its whole record. */
 export const runBytesMax = 256 * 1024
+/** Most runs are short: there is little to do. One that follows a full one will be full as well, and the last entry goes past that. */
+const firstRoomBytes = 16 * 1024
+const laterRoomBytes = 1.5 * runBytesMax
 
 export interface RunBounds {
   readonly firstIndex: Index
@@ -62,13 +65,14 @@ export class LiveRun {
   firstStamp: Timestamp
   lastStamp: Timestamp
   #count = 0
-  #target: Buffer = Buffer.allocUnsafeSlow(16 * 1024)
+  #target: Buffer
   #end = headBytesMax
   /** What has been read back, by row, oldest first, and how far. */
   readonly #read = new Map<string, StoredEffect[]>()
   #readTo = headBytesMax
 
-  constructor(source: Source, firstIndex: Index, timestamp: Timestamp) {
+  constructor(source: Source, firstIndex: Index, timestamp: Timestamp, isFirst: boolean) {
+    this.#target = Buffer.allocUnsafeSlow(isFirst ? firstRoomBytes : laterRoomBytes)
     this.source = source
     this.firstIndex = firstIndex
     this.lastIndex = firstIndex

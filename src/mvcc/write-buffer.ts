@@ -119,7 +119,7 @@ export class WriteBuffer {
     } else {
       assert(index > lastStored(source), 'the buffer is frozen between entries only, and indexes of one source ascend')
     }
-    const run = new LiveRun(source, index, timestamp)
+    const run = new LiveRun(source, index, timestamp, open === undefined)
     this.#open[position] = run
     this.runs.push(run)
     return run
