@@ -8,6 +8,7 @@ import { checkout, clusterUrl, findNode, type LocalNode, nodes, peerProxy } from
 import { type Background, ensureRunning, isPaused, pidOf, signal, stop, until } from './local-cluster-processes.ts'
 import { ensureProxies, heal, partition, proxyProcess } from './local-cluster-proxies.ts'
 import { inspect, type MemberView, prepare, writeOnce } from './local-cluster-client.ts'
+import { runtimeOptions } from './runtime-options.ts'
 
 const startLimitMs = 60_000
 const stopLimitMs = 15_000
@@ -22,6 +23,7 @@ function startArguments(node: LocalNode, proxied: boolean): string[] {
   const others = nodes.filter(other => other !== node)
   const dial = (other: LocalNode) => (proxied ? peerProxy(node, other) : other.peer)
   return [
+    ...runtimeOptions,
     'src/quorate.js',
     'start',
     ...['--node', node.name, '--data', node.data],

@@ -76,7 +76,7 @@ export class ValueFiles {
    * referred to is not there.
    */
   static async open(directory: string, references: AsyncIterable<ValueReference>): Promise<ValueFiles> {
-    const names = await readdir(directory).catch(error => {
+    const names = await readdir(directory).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
       throw error
     })

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli/cli.ts'
+import { runtimeOptions } from '../../src/cli/runtime-options.ts'
 import { type FakeKvCluster, startFakeKvCluster } from '../support/fake-kv-server.ts'
 
 let cluster: FakeKvCluster
@@ -223,6 +224,15 @@ describe('mistakes', () => {
 
 describe('the process', () => {
   const launcher = fileURLToPath(new URL('../../src/quorate.js', import.meta.url))
+
+  test('runs under the same options by its own name, in the image and in a local cluster', () => {
+    const [firstLine] = readFileSync(launcher, 'utf8').split('\n')
+    expect(firstLine).toBe(`#!/usr/bin/env -S node ${runtimeOptions.join(' ')}`)
+    const image = readFileSync(new URL('../../docker/Dockerfile', import.meta.url), 'utf8')
+    const entryPoint = ['node', ...runtimeOptions, 'dist/src/main.js'].map(word => JSON.stringify(word)).join(', ')
+    expect(image).toContain(`ENTRYPOINT [${entryPoint}]`)
+  })
+
   const run = (argv: readonly string[], stdin = ''): Promise<Result> =>
     new Promise((resolve, reject) => {
       const env = { ...process.env, QUORATE_URL: cluster.url }

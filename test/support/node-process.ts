@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { runtimeOptions } from '../../src/cli/runtime-options.ts'
 import { NodeClient } from './node-client.ts'
 import { until } from './until.ts'
 
@@ -62,7 +63,8 @@ export class NodeProcess {
     const { name, client, peer, http, flags, environment } = this.place
     const log = openSync(this.logPath, 'a')
     const where = ['--data', this.dataDirectory, '--listen', client, '--peer-listen', peer, '--http-listen', http]
-    this.#child = spawn(process.execPath, ['src/quorate.js', 'start', '--node', name, ...where, ...flags], {
+    const command = [...runtimeOptions, 'src/quorate.js', 'start', '--node', name, ...where, ...flags]
+    this.#child = spawn(process.execPath, command, {
       cwd: checkout,
       stdio: ['ignore', log, log],
       env: { ...process.env, ...environment },
