@@ -1,7 +1,11 @@
 // What Node is told when it runs a node of Quorate; the launcher's first line and the image's entry point say the same.
+// Both are about buffers: V8 counts their bytes, which lie outside its heap, as if they were old objects.
 //
-// V8 would let the space of young objects grow to 64 MiB a half. The buffers of messages are freed when it is collected:
-// with 8 MiB a half that is eight times as often, old objects are marked a fraction as often, and the memory stays warm
-// (measured at 256 callers: gets +23 %, their p99 from 12.6 to 5.1 ms, 100 MiB less over three nodes, puts no slower).
+// - V8 would let the space of young objects grow to 64 MiB a half, and frees the buffers of messages only when it collects
+//   that space. With 8 MiB it does so eight times as often, and the memory stays warm (measured at 256 callers: gets
+//   +23 %, their p99 from 12.6 to 5.1 ms, 100 MiB less over three nodes, puts no slower).
+// - It marks all old objects whenever they and the buffers have grown to some multiple, at most four, of what was left the
+//   time before. A node's heap is small, 20 to 30 MiB, and its buffers come fast: a multiple of eleven (measured: puts of
+//   16 KiB +60 %, a snapshot of 512 MiB in 10.9 instead of 15.4 s, 25 MiB more a node).
 
-export const runtimeOptions = ['--max-semi-space-size=8'] as const
+export const runtimeOptions = ['--max-semi-space-size=8', '--heap-growing-percent=1000'] as const
