@@ -98,6 +98,10 @@ function applyBatch(
     hashOutcome(context.state, outcome)
     outcomes.push(outcome)
   }
+  context.versions.expect(
+    operation.keyspace,
+    batch.writes.flatMap(write => write.put?.key ?? []),
+  )
   const from = (start: number): Outcomes | Promise<Outcomes> => {
     for (let at = start; at < batch.writes.length; at++) {
       const write = batch.writes[at]!

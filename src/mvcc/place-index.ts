@@ -35,6 +35,15 @@ export class PlaceIndex {
     }
   }
 
+  /**
+   * Where a row with this hash may be: the first candidate, not compared; undefined: nowhere. It waits for memory only if
+   * the hash's slot is not in the processor's cache.
+   */
+  candidate(hash: number): number | undefined {
+    const entry = this.#slots[2 * (hash & this.#mask) + 1] ?? 0
+    return entry === 0 ? undefined : entry - 1
+  }
+
   /** A row that is not here yet. */
   add(hash: number, place: number): void {
     if (this.#size >= filledMax * (this.#mask + 1)) this.#grow()

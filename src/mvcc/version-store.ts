@@ -158,6 +158,11 @@ export class VersionStore {
     return latest === undefined || latest.deleted ? undefined : latestRecord(latest, key)
   }
 
+  /** The keys are read or written next, all of them: see RowTable. */
+  expect(keyspace: Keyspace, keys: readonly Uint8Array[]): void {
+    this.#rows.expect(keyspace, keys)
+  }
+
   /** What lived at the instant. Throws DamageError. */
   async getAt(keyspace: Keyspace, key: Uint8Array, at: Timestamp): Promise<KeyRecord | undefined> {
     const installs = this.#installs
