@@ -80,8 +80,8 @@ export class RowTable {
   #newestBytes = 0
   /** How far the oldest chunk has been looked through. */
   #looked = 0
-  /** Of what was expected: kept so that no compiler leaves the looks out. */
-  #expected = 0
+  /** What `expect` came upon: kept so that no compiler leaves the looks out. */
+  expected = 0
   /** Rows of the buffers up to here are in the engine. */
   #settled = 0
 
@@ -107,7 +107,7 @@ export class RowTable {
       const place = this.#places.candidate(hash) as Place | undefined
       if (place !== undefined) seen += this.#chunk(place).words[(place % chunkWordsMax) + headerWords] ?? 0
     }
-    this.#expected = seen
+    this.expected = seen
   }
 
   latest(place: Place): Latest {
