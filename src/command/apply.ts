@@ -98,7 +98,7 @@ function applyBatch(
     hashOutcome(context.state, outcome)
     outcomes.push(outcome)
   }
-  context.versions.expect(
+  context.versions.warm(
     operation.keyspace,
     batch.writes.flatMap(write => write.put?.key ?? []),
   )

@@ -80,8 +80,8 @@ export class RowTable {
   #newestBytes = 0
   /** How far the oldest chunk has been looked through. */
   #looked = 0
-  /** What `expect` came upon: kept so that no compiler leaves the looks out. */
-  expected = 0
+  /** What `warm` came upon: kept so that no compiler leaves the looks out. */
+  warmed = 0
   /** Rows of the buffers up to here are in the engine. */
   #settled = 0
 
@@ -99,7 +99,7 @@ export class RowTable {
    * Keys that will be looked up next: touches where they are, so that the processor fetches all of it at once. One after
    * another, each would wait for memory two or three times.
    */
-  expect(keyspace: Keyspace, keys: readonly Uint8Array[]): void {
+  warm(keyspace: Keyspace, keys: readonly Uint8Array[]): void {
     const hashes = keys.map(key => hashOf(this.#hashSeed, keyspace, key))
     let seen = 0
     for (const hash of hashes) seen += this.#places.candidate(hash) ?? 0
@@ -107,7 +107,7 @@ export class RowTable {
       const place = this.#places.candidate(hash) as Place | undefined
       if (place !== undefined) seen += this.#chunk(place).words[(place % chunkWordsMax) + headerWords] ?? 0
     }
-    this.expected = seen
+    this.warmed = seen
   }
 
   latest(place: Place): Latest {

@@ -159,8 +159,8 @@ export class VersionStore {
   }
 
   /** The keys are read or written next, all of them: see RowTable. */
-  expect(keyspace: Keyspace, keys: readonly Uint8Array[]): void {
-    this.#rows.expect(keyspace, keys)
+  warm(keyspace: Keyspace, keys: readonly Uint8Array[]): void {
+    this.#rows.warm(keyspace, keys)
   }
 
   /** What lived at the instant. Throws DamageError. */

@@ -164,7 +164,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
   function getPresent(replica: Replica, { keyspace, keys }: GetRequest): GetAnswer {
     if (replica.isInstalling) return installing
     try {
-      versions.expect(keyspace, keys)
+      versions.warm(keyspace, keys)
       const items = keys.map(key => toItem(versions.get(keyspace, key)))
       return { kind: 'done', items, clock: replica.state.lastStamp }
     } catch (error) {

@@ -11,6 +11,7 @@ describe('a read during which a snapshot was installed', () => {
   const thrown = new KvError('unavailable', 'the state was replaced by a snapshot while it was read')
   const replica = { stopped: undefined, isInstalling: false, state: { appliedIndex: 1, lastStamp: 1, threshold: 0 } }
   const versions: Partial<VersionStore> = {
+    warm: () => {},
     scan: () => Promise.reject(thrown),
     history: () => Promise.reject(thrown),
     get: () => {
