@@ -9,9 +9,11 @@ interface Waiter {
 
 export class ConditionWaiters {
   #waiters: Waiter[] = []
+  #isClosed = false
 
   wait(isMet: () => boolean, deadlineMs: number): Promise<boolean> {
     if (isMet()) return Promise.resolve(true)
+    if (this.#isClosed) return Promise.resolve(false)
     return new Promise(resolve => this.#waiters.push({ isMet, deadlineMs, resolve }))
   }
 
@@ -25,7 +27,9 @@ export class ConditionWaiters {
     this.#settle(waiter => (waiter.isMet() ? true : waiter.deadlineMs <= nowMs ? false : undefined))
   }
 
-  refuseAll(): void {
+  /** Nothing changes any more: whoever waits is answered false, and whoever comes later. */
+  close(): void {
+    this.#isClosed = true
     this.#settle(() => false)
   }
 

@@ -27,6 +27,8 @@ export class Proposals {
   #waitingBytes = 0
   /** In index order: proposals are appended as they are made, and settled from the front. */
   #proposed: ProposedEntry[] = []
+  /** Of the entry that was applied last, or is being applied. */
+  #applying: readonly PendingWrite[] = []
 
   get waitingBytes(): number {
     return this.#waitingBytes
@@ -69,7 +71,7 @@ export class Proposals {
     const first = this.#proposed[0]
     if (first === undefined || first.index > index) return undefined
     this.#proposed.shift()
-    if (first.index === index && first.term === term) return first.writes
+    if (first.index === index && first.term === term) return (this.#applying = first.writes)
     for (const write of first.writes) write.answer({ kind: 'not-leader', leader })
     return first.index < index ? this.takeApplied(index, term, leader) : undefined
   }
@@ -79,6 +81,13 @@ export class Proposals {
     this.refuseWaiting({ kind: 'not-leader', leader })
     for (const entry of this.#proposed) for (const write of entry.writes) write.answer({ kind: 'unknown-outcome' })
     this.#proposed = []
+  }
+
+  /** Nothing is applied any more: the entry that it ended in may be applied elsewhere. */
+  stop(refusal: WriteAnswer): void {
+    for (const write of this.#applying) write.answer({ kind: 'unknown-outcome' })
+    this.leadershipLost(undefined)
+    this.refuseWaiting(refusal)
   }
 
   refuseWaiting(answer: WriteAnswer): void {
@@ -101,8 +110,8 @@ export class Proposals {
       }
       this.#waiting = kept
     }
-    for (const entry of this.#proposed)
-      for (const write of entry.writes) if (write.deadlineMs <= nowMs) write.answer({ kind: 'unknown-outcome' })
+    for (const writes of [this.#applying, ...this.#proposed.map(entry => entry.writes)])
+      for (const write of writes) if (write.deadlineMs <= nowMs) write.answer({ kind: 'unknown-outcome' })
   }
 }
 

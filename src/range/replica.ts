@@ -248,7 +248,7 @@ export class Replica {
     return result.kind === 'accepted' ? undefined : result.kind === 'refused' ? result.reason : result.kind
   }
 
-  /** Resolves true once `isMet`, which is asked after every apply; false past the deadline. */
+  /** Resolves true once `isMet`, which is asked after every apply; false past the deadline, or once the replica has stopped. */
   waitApplied(isMet: () => boolean, deadlineMs: number): Promise<boolean> {
     return this.#appliedWaiters.wait(isMet, deadlineMs)
   }
@@ -275,12 +275,11 @@ export class Replica {
   stop(refusal: Refusal): void {
     if (this.#stopped !== undefined) return
     this.#stopped = refusal
-    this.proposals.leadershipLost(undefined)
-    this.proposals.refuseWaiting(refusal)
+    this.proposals.stop(refusal)
     this.reads.close()
     this.#applying.stop()
     this.#commitNews.close()
-    this.#appliedWaiters.refuseAll()
+    this.#appliedWaiters.close()
     this.#configurations.refuseAll()
   }
 

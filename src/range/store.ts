@@ -283,7 +283,7 @@ export class Store implements ReplicaHost {
     this.#collector.close()
     this.#sender.close()
     for (const replica of this.#replicas.values()) replica.stop({ kind: 'draining' })
-    this.#tickWaiters.refuseAll()
+    this.#tickWaiters.close()
   }
 
   /** Checksums found damage in the state: this replica serves no more; the others do. */

@@ -53,6 +53,27 @@ describe('proposals', () => {
     expect(waiting.answers).toEqual([{ kind: 'not-leader', leader: 'n3' }])
   })
 
+  it('a replica that stops in the middle of an entry leaves its writes unknown, once', () => {
+    const proposals = new Proposals()
+    const writes = [createWrite(10), createWrite(10)]
+    proposals.proposed(asIndex(7), asTerm(3), writes)
+    proposals.takeApplied(asIndex(7), asTerm(3), undefined)?.[0]?.answer({ kind: 'range-mismatch', generation: 2 })
+    proposals.stop({ kind: 'damaged', message: 'a poison entry' })
+    expect(writes.map(write => write.answers)).toEqual([
+      [{ kind: 'range-mismatch', generation: 2 }],
+      [{ kind: 'unknown-outcome' }],
+    ])
+  })
+
+  it('a deadline passes for writes whose entry is being applied as well', () => {
+    const proposals = new Proposals()
+    const write = createWrite(10, 50)
+    proposals.proposed(asIndex(7), asTerm(3), [write])
+    proposals.takeApplied(asIndex(7), asTerm(3), undefined)
+    proposals.expire(50)
+    expect(write.answers).toEqual([{ kind: 'unknown-outcome' }])
+  })
+
   it('a deadline answers once, and applying later answers nothing more', () => {
     const proposals = new Proposals()
     const write = createWrite(10, 50)

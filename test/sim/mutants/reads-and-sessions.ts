@@ -325,6 +325,19 @@ export const readMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/mvcc/row-table.test.ts', name: 'that somebody holds' },
   },
   {
+    name: 'poisoned-entry-answers-nobody',
+    rows: [0],
+    does: 'Whoever wrote what a replica stops in the middle of waits for ever.',
+    edits: [
+      {
+        file: 'src/range/proposals.ts',
+        find: "    for (const write of this.#applying) write.answer({ kind: 'unknown-outcome' })\n",
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/proposals.test.ts', name: 'stops in the middle of an entry' },
+  },
+  {
     name: 'overwrite-takes-another-row',
     rows: [0],
     does: 'A row written again in one buffer takes the place of another one there.',
