@@ -13,7 +13,11 @@ const mebibyte = 1024 * 1024
 
 /** Each with its reason. */
 export interface NodeLimits {
-  /** An engine flush is due when this much is dirty, or after `engineFlushMs` (DESIGN.md 7: large and few). */
+  /**
+   * An engine flush is due when this much is dirty, or after `engineFlushMs`. The longer, the more overwrites of one key collapse
+   * before they reach the engine, and the larger each burst of work: 1,000 instead of 100 ms gave +6 % of puts at 256 callers
+   * and +22 % at 1,000, with p99 34 → 40 and 88 → 59 ms. A start replays what was not flushed.
+   */
   readonly engineFlushBytes: number
   readonly engineFlushMs: number
   /** Rows in memory, each with its newest version: a write of one of them reads nothing first (DESIGN.md 7). */
@@ -42,8 +46,8 @@ export interface NodeLimits {
 }
 
 export const defaultLimits: NodeLimits = {
-  engineFlushBytes: 16 * mebibyte,
-  engineFlushMs: 100,
+  engineFlushBytes: 32 * mebibyte,
+  engineFlushMs: 1_000,
   rowCacheBytes: rowCacheBytesDefault,
   blockCacheBytes: blockCacheBytesDefault,
   entryBytes: mebibyte,
@@ -63,7 +67,7 @@ export const defaultLimits: NodeLimits = {
 /** An entry travels to a peer in one message, with room around it. */
 const entryBytesMax = (receiveBytesMax / 4) * 3
 
-/** What has bounds of its own: rows in memory have places of 31 bits and a Map of 2^24; less than a few chunks serves nobody. */
+/** What has bounds of its own: rows in memory have places of 31 bits; less than a few chunks serves nobody. */
 const bounds: Readonly<Record<string, readonly [least: number, most: number]>> = {
   engineFlushBytes: [1, 64 * mebibyte],
   rowCacheBytes: [mebibyte, 1024 * mebibyte],
