@@ -50,6 +50,10 @@ export class ByteReader {
     return value
   }
 
+  skip(length: number): void {
+    this.offset += length
+  }
+
   view(length: number): Buffer {
     const start = this.offset
     this.offset += length

@@ -26,6 +26,7 @@ export interface RunBounds {
 
 /** What replaced what: `previous` is what was there before the effect of `index` at `timestamp`. */
 export interface StoredEffect {
+  readonly row: string
   readonly index: Index
   readonly timestamp: Timestamp
   readonly previous: Version | null
@@ -36,15 +37,6 @@ export interface RecordBytes {
   readonly bytes: Buffer
   readonly start: number
   readonly end: number
-}
-
-export interface DecodedRun {
-  readonly firstStamp: Timestamp
-  readonly lastStamp: Timestamp
-  readonly lastIndex: Index
-  readonly bytes: number
-  /** By row, oldest first. */
-  readonly effects: ReadonlyMap<string, readonly StoredEffect[]>
 }
 
 const previousNone = 0
@@ -114,9 +106,16 @@ export class LiveRun {
   /** What the effect of `index` at `timestamp` replaced; null: nothing. undefined: there is no such effect here. */
   previous(row: string, index: Index, timestamp: Timestamp): Version | null | undefined {
     const reader = new ByteReader(this.#target.subarray(0, this.#end), this.#readTo)
-    while (reader.offset < this.#end) must(readEffect(reader, this.firstIndex, this.#read), 'what was encoded is whole')
+    while (reader.offset < this.#end) this.#readNext(reader)
     this.#readTo = this.#end
     return effectAt(this.#read.get(row), index, timestamp)?.previous
+  }
+
+  #readNext(reader: ByteReader): void {
+    const effect = must(readEffect(reader, this.firstIndex), 'what was encoded is whole')
+    const known = this.#read.get(effect.row)
+    if (known === undefined) this.#read.set(effect.row, [effect])
+    else known.push(effect)
   }
 
   /** As stored. */
@@ -141,48 +140,88 @@ export class LiveRun {
   }
 }
 
+/** A run that was read back and checked. Of its effects only those are decoded that are asked for: a run has a thousand. */
+export class StoredRun {
+  readonly lastIndex: Index
+  readonly lastStamp: Timestamp
+  readonly #firstIndex: Index
+  readonly #bytes: Buffer
+  /** Of each effect, in order. */
+  readonly #offsets: Uint32Array
+  readonly #indexes: Float64Array
+  readonly #stamps: Float64Array
+
+  /** `reader` stands at the count of effects, in bytes whose checksum holds. */
+  constructor(firstIndex: Index, lastStamp: Timestamp, reader: ByteReader) {
+    const count = reader.varint()
+    this.#firstIndex = firstIndex
+    this.#bytes = reader.bytes
+    this.lastStamp = lastStamp
+    this.#offsets = new Uint32Array(count)
+    this.#indexes = new Float64Array(count)
+    this.#stamps = new Float64Array(count)
+    for (let at = 0; at < count; at++) {
+      this.#offsets[at] = reader.offset
+      const flags = reader.byte()
+      this.#indexes[at] = firstIndex + reader.varint()
+      this.#stamps[at] = reader.fixed()
+      reader.skip(reader.varint())
+      if (flags === previousInline) reader.skip(reader.varint())
+    }
+    this.lastIndex = (this.#indexes.at(-1) ?? firstIndex) as Index
+  }
+
+  get bytes(): number {
+    return this.#bytes.length + this.#offsets.length * 20
+  }
+
+  /** What the effect of `index` at `timestamp` replaced; null: nothing. undefined: there is no such effect here, or it is damaged. */
+  previous(row: string, index: Index, timestamp: Timestamp): Version | null | undefined {
+    for (let at = firstAtOrAfter(this.#indexes, index); this.#indexes[at] === index; at++) {
+      if (this.#stamps[at] !== timestamp) continue
+      // One commit changes several rows at one instant.
+      const effect = readEffect(new ByteReader(this.#bytes, this.#offsets[at] ?? 0), this.#firstIndex)
+      if (effect === undefined || effect.row === row) return effect?.previous
+    }
+    return undefined
+  }
+}
+
 /** undefined: the bytes are damaged, or not this run's. */
-export function decodeRun(runId: string, firstIndex: Index, stored: Uint8Array): DecodedRun | undefined {
+export function decodeRun(runId: string, firstIndex: Index, stored: Uint8Array): StoredRun | undefined {
   if (stored.length < bodyOffset + 17 || stored[0] !== formatVersion) return undefined
   const reader = new ByteReader(stored, bodyOffset)
   if (runCrc(runId, reader.bytes) !== reader.bytes.readUInt32LE(crcOffset)) return undefined
-  const firstStamp = reader.fixed() as Timestamp
-  const lastStamp = reader.fixed() as Timestamp
-  const effects = new Map<string, StoredEffect[]>()
-  let lastIndex = firstIndex
-  for (let left = reader.varint(); left > 0; left--) {
-    const effect = readEffect(reader, firstIndex, effects)
-    if (effect === undefined) return undefined
-    lastIndex = effect.index
-  }
-  return { firstStamp, lastStamp, lastIndex, bytes: stored.length, effects }
+  reader.fixed()
+  // What its checksum holds for was encoded here: it is whole.
+  return new StoredRun(firstIndex, reader.fixed() as Timestamp, reader)
 }
 
-/** Adds the effect that stands next; undefined: it is damaged. */
-function readEffect(
-  reader: ByteReader,
-  firstIndex: Index,
-  effects: Map<string, StoredEffect[]>,
-): StoredEffect | undefined {
+/** The effect that stands next; undefined: it is damaged. */
+function readEffect(reader: ByteReader, firstIndex: Index): StoredEffect | undefined {
   const flags = reader.byte()
   const index = (firstIndex + reader.varint()) as Index
   const timestamp = reader.fixed() as Timestamp
   const row = reader.view(reader.varint()).toString('latin1')
-  let previous: Version | null = null
-  if (flags === previousInline) {
-    const decoded = decodeVersion(row, reader.view(reader.varint()))
-    if (decoded === undefined) return undefined
-    previous = decoded
-  } else if (flags !== previousNone) return undefined
-  const effect = { index, timestamp, previous }
-  const known = effects.get(row)
-  if (known === undefined) effects.set(row, [effect])
-  else known.push(effect)
-  return effect
+  if (flags === previousNone) return { row, index, timestamp, previous: null }
+  if (flags !== previousInline) return undefined
+  const previous = decodeVersion(row, reader.view(reader.varint()))
+  return previous && { row, index, timestamp, previous }
+}
+
+function firstAtOrAfter(indexes: Float64Array, index: number): number {
+  let low = 0
+  let high = indexes.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((indexes[middle] ?? 0) < index) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** The first effect of `index` at `timestamp`; they ascend in both. */
-export function effectAt(
+function effectAt(
   effects: readonly StoredEffect[] | undefined,
   index: Index,
   timestamp: Timestamp,

@@ -1,7 +1,7 @@
 // What a replica sends to a peer that must start anew: the flushed state of its range, checked as it is read, so that
 // damage here is noticed here. One range holds all keys of a node for now; spans come with splits.
 
-import type { Index, RangeId } from '../base/ids.ts'
+import type { RangeId } from '../base/ids.ts'
 import type { EngineKey, EngineReader, EngineSpan } from '../engine/engine.ts'
 import { DamageError } from '../engine/engine.ts'
 import {
@@ -13,7 +13,7 @@ import {
   runPrefix,
   tombstonePrefix,
 } from './engine-keys.ts'
-import { type DecodedRun, decodeRun } from './history-run.ts'
+import { type RunBounds, decodeRun } from './history-run.ts'
 import { decodeStored } from './key-record.ts'
 import { RangeStreamWriter } from './range-stream.ts'
 
@@ -46,16 +46,16 @@ export async function* exportRange(engine: EngineReader, rangeId: RangeId): Asyn
   yield* stream.take(true)
 }
 
-/** The run in an 'h' record. Throws DamageError. */
-export function decodeStoredRun(key: EngineKey, value: Uint8Array): DecodedRun & { readonly firstIndex: Index } {
+/** The bounds of the run in an 'h' record, which is checked. Throws DamageError. */
+export function boundsOfStored(key: EngineKey, value: Uint8Array): RunBounds {
   const id = key.slice(runPrefix.length)
   const { firstIndex } = decodeRunId(id)
   const run = decodeRun(id, firstIndex, value)
   if (run === undefined) throw new DamageError(key, 'its checksum does not hold')
-  return { ...run, firstIndex }
+  return { firstIndex, lastIndex: run.lastIndex, lastStamp: run.lastStamp }
 }
 
 function check(key: EngineKey, value: Uint8Array): void {
-  if (key.startsWith(runPrefix)) decodeStoredRun(key, value)
+  if (key.startsWith(runPrefix)) boundsOfStored(key, value)
   else if (key.startsWith(latestPrefix) || key.startsWith(tombstonePrefix)) decodeStored(key, value)
 }

@@ -6,7 +6,7 @@ import type { RangeId } from '../base/ids.ts'
 import type { Engine, EngineBatchOperation } from '../engine/engine.ts'
 import { prefixSpan, runBoundsPrefix, runPrefix } from './engine-keys.ts'
 import { encodeRunBounds } from './history-run.ts'
-import { decodeStoredRun, rangeSpans } from './range-export.ts'
+import { boundsOfStored, rangeSpans } from './range-export.ts'
 import { RangeStreamReader } from './range-stream.ts'
 import type { VersionStore } from './version-store.ts'
 
@@ -49,7 +49,7 @@ export function importRange(
 }
 
 function boundsOperation(key: string, value: Uint8Array): EngineBatchOperation {
-  return { key: runBoundsPrefix + key.slice(runPrefix.length), value: encodeRunBounds(decodeStoredRun(key, value)) }
+  return { key: runBoundsPrefix + key.slice(runPrefix.length), value: encodeRunBounds(boundsOfStored(key, value)) }
 }
 
 function refusing<T>(rangeId: RangeId, read: () => T): T {

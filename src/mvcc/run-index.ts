@@ -7,10 +7,11 @@ import type { EngineReader } from '../engine/engine.ts'
 import { type Timestamp, timestampZero } from '../time/timestamp.ts'
 import { DamageError } from '../engine/engine.ts'
 import { decodeRunId, encodeRunId, prefixSpan, runBoundsPrefix, runPrefix, type Source } from './engine-keys.ts'
-import { type DecodedRun, decodeRun, decodeRunBounds, effectAt, type RunBounds } from './history-run.ts'
+import { decodeRun, decodeRunBounds, type RunBounds, type StoredRun } from './history-run.ts'
 import type { Version } from './version.ts'
 
-const decodedBytesMax = 8 * 1024 * 1024
+/** Some hundred full runs. */
+const decodedBytesMax = 32 * 1024 * 1024
 const loadPairs = 1_000
 
 interface SourceRuns {
@@ -22,7 +23,7 @@ export class RunIndex {
   readonly #engine: EngineReader
   readonly #sources = new Map<string, SourceRuns>()
   /** Oldest use first. */
-  readonly #decoded = new Map<string, DecodedRun>()
+  readonly #decoded = new Map<string, StoredRun>()
   #decodedBytes = 0
   /** No run in the engine holds a later stamp. */
   newestStamp: Timestamp = timestampZero
@@ -76,10 +77,9 @@ export class RunIndex {
     const bounds = this.#find(version.source, version.index)
     if (bounds === undefined) return null
     const id = encodeRunId(version.source, bounds.firstIndex)
-    const effects = this.#read(id, bounds).effects.get(version.row)
-    const effect = effectAt(effects, version.index, version.timestamp)
-    if (effect === undefined) throw new DamageError(runPrefix + id, 'an effect of its run is missing')
-    return effect.previous
+    const previous = this.#read(id, bounds).previous(version.row, version.index, version.timestamp)
+    if (previous === undefined) throw new DamageError(runPrefix + id, 'an effect of its run is missing')
+    return previous
   }
 
   /** Forgets the runs that end below `threshold` and returns their ids: their records may go once this has returned. */
@@ -112,7 +112,7 @@ export class RunIndex {
     return bounds !== undefined && index <= bounds.lastIndex ? bounds : undefined
   }
 
-  #read(id: string, bounds: RunBounds): DecodedRun {
+  #read(id: string, bounds: RunBounds): StoredRun {
     const cached = this.#decoded.get(id)
     if (cached !== undefined) {
       this.#decoded.delete(id)
