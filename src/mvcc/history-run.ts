@@ -192,8 +192,8 @@ export function decodeRun(runId: string, firstIndex: Index, stored: Uint8Array):
   if (stored.length < bodyOffset + 17 || stored[0] !== formatVersion) return undefined
   const reader = new ByteReader(stored, bodyOffset)
   if (runCrc(runId, reader.bytes) !== reader.bytes.readUInt32LE(crcOffset)) return undefined
+  // The first stamp stands in front, for whoever looks for an instant. What a checksum holds for is whole.
   reader.fixed()
-  // What its checksum holds for was encoded here: it is whole.
   return new StoredRun(firstIndex, reader.fixed() as Timestamp, reader)
 }
 

@@ -1,9 +1,10 @@
 // Where each row stands, by its key: a hash table of numbers alone. A Map would hold a string for each row, which V8's collector
-// visits again and again, and would follow several pointers for each look: half of what applying a put took.
+// visits again and again, and would follow several pointers for each look: a seventh of a follower's time at 256 callers.
 //
 // Linear probing (Knuth, The Art of Computer Programming, volume 3, section 6.4: algorithm L; what is removed lets the ones
 // behind it move up, algorithm R). Each slot is two words: the key's hash, and the place above 0 or nothing.
 
+import { assert } from '../base/assert.ts'
 import type { Keyspace } from '../base/ids.ts'
 
 const slotsMin = 1_024
@@ -51,11 +52,12 @@ export class PlaceIndex {
     this.#size++
   }
 
-  /** The row at `before` stands at `place` now. */
+  /** The row at `before`, which is here, stands at `place` now. */
   replace(hash: number, before: number, place: number): void {
     this.#slots[2 * this.#find(hash, before) + 1] = place + 1
   }
 
+  /** The row at `place`, which is here. */
   remove(hash: number, place: number): void {
     const slots = this.#slots
     let hole = this.#find(hash, place)
@@ -78,9 +80,11 @@ export class PlaceIndex {
   }
 
   #find(hash: number, place: number): number {
-    let at = hash & this.#mask
-    while (this.#slots[2 * at + 1] !== place + 1) at = (at + 1) & this.#mask
-    return at
+    for (let at = hash & this.#mask; ; at = (at + 1) & this.#mask) {
+      const entry = this.#slots[2 * at + 1] ?? 0
+      if (entry === place + 1) return at
+      assert(entry !== 0, 'a place that is replaced or removed is there')
+    }
   }
 
   #insert(hash: number, place: number): void {

@@ -325,6 +325,32 @@ export const readMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/mvcc/row-table.test.ts', name: 'that somebody holds' },
   },
   {
+    name: 'overwritten-row-kept-as-newest',
+    rows: [0],
+    does: 'A version that was overwritten is taken for its row’s newest when room is made.',
+    edits: [
+      {
+        file: 'src/mvcc/row-table.ts',
+        find: '      this.#chunk(before).words[before % chunkWordsMax] = outdated\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/row-table.test.ts', name: 'while others are written again' },
+  },
+  {
+    name: 'removed-row-hides-others',
+    rows: [0],
+    does: 'Rows whose hashes collide with that of a removed one are not found any more.',
+    edits: [
+      {
+        file: 'src/mvcc/place-index.ts',
+        find: '      if (distance < ((at - hole) & this.#mask)) continue\n',
+        replace: '      if (distance >= 0) continue\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/place-index.test.ts', name: 'where hashes collide' },
+  },
+  {
     name: 'poisoned-entry-answers-nobody',
     rows: [0],
     does: 'Whoever wrote what a replica stops in the middle of waits for ever.',
