@@ -77,7 +77,7 @@ export class ValueFiles {
    */
   static async open(directory: string, references: AsyncIterable<ValueReference>): Promise<ValueFiles> {
     const names = await readdir(directory).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      if (isNotThere(error)) return []
       throw error
     })
     const numbers = names.filter(name => filePattern.test(name)).map(name => Number.parseInt(name, 10))
@@ -226,8 +226,9 @@ export class ValueFiles {
 
   async #check(number: number, end: number): Promise<void> {
     const path = this.#path(number)
-    const found = await stat(path).catch(() => undefined)
-    if (found === undefined) throw new ValueMissingError(`${path} is missing`)
+    const found = await stat(path).catch((error: unknown) => {
+      throw isNotThere(error) ? new ValueMissingError(`${path} is missing`, { cause: error }) : error
+    })
     if (found.size < end) throw new ValueMissingError(`${path} has ${found.size} bytes, and values up to ${end}`)
   }
 
@@ -236,13 +237,18 @@ export class ValueFiles {
   }
 }
 
+function isNotThere(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT'
+}
+
 /** Throws ValueMissingError where it is not there, or not the file that was referred to. */
 function openFile(path: string, nonce: number): number {
   let descriptor: number
   try {
     descriptor = openSync(path, 'r')
   } catch (error) {
-    throw new ValueMissingError(`${path} cannot be opened`, { cause: error })
+    // Whatever else keeps it from being opened, such as too many files, is no damage.
+    throw isNotThere(error) ? new ValueMissingError(`${path} is missing`, { cause: error }) : error
   }
   try {
     const header = Buffer.alloc(headerBytes)

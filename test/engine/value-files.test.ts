@@ -5,8 +5,10 @@ import {
   existsSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -139,6 +141,19 @@ describe('values that are kept apart', () => {
     engine = await start('state')
     expect(() => engine.get('h1')).toThrow(DamageError)
     await expect(engine.read({ start: 'h', end: 'i' }, { limit: 1 })).rejects.toThrow(/another file than it was/)
+  })
+
+  test('whose file cannot be opened are not taken for damaged, and are if it is gone', async () => {
+    await engine.write([{ key: 'h1', value: value('1') }])
+    const path = pathOf(0)
+    const kept = join(folder, 'kept')
+    renameSync(path, kept)
+    expect(() => engine.get('h1')).toThrow(DamageError)
+    symlinkSync(path, path)
+    expect(() => engine.get('h1')).toThrow(/ELOOP/)
+    rmSync(path)
+    renameSync(kept, path)
+    expect(engine.get('h1')).toEqual(value('1'))
   })
 
   test('are synced before LevelDB is told of them', async () => {
