@@ -30,7 +30,8 @@ export interface DirectoryIdentity {
   readonly clusterId: ClusterId | undefined
 }
 
-const formatVersion = 1
+/** 2: keys of the engine are UTF-8. */
+const formatVersion = 2
 const identityFile = 'identity.json'
 
 export class DataDirectory {

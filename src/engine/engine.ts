@@ -29,7 +29,10 @@ export interface EngineSpan {
 export interface EngineReader {
   /** Synchronous, a few microseconds: callers bound how many they do in one slice. */
   get(key: EngineKey): Uint8Array | undefined
-  /** The next pairs of `span`, at most `limit` pairs or about `bytesMax` bytes of them (at least one), from its start, or from its end when `reverse`. */
+  /**
+   * The next pairs of `span`, from its start, or from its end when `reverse`: until there are `limit` of them, or `bytesMax`
+   * bytes of keys and values, or no more.
+   */
   read(
     span: EngineSpan,
     options: {

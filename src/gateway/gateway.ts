@@ -49,8 +49,8 @@ export interface Gateway {
   commit(request: quorate.v1.ICommitRequest): Promise<quorate.v1.IWriteResponse>
   get(request: quorate.v1.IGetRequest, signal?: AbortSignal): Promise<quorate.v1.IGetResponse>
   history(request: quorate.v1.IHistoryRequest, signal?: AbortSignal): Promise<quorate.v1.IHistoryResponse>
-  /** Pages of one instant. The deadline is that of each page: a scan may take as long as its reader does. */
-  scan(request: quorate.v1.IScanRequest, signal?: AbortSignal): AsyncIterable<quorate.v1.IScanResponse>
+  /** Encoded ScanResponses, pages of one instant. The deadline is that of each page: a scan may take as long as its reader does. */
+  scan(request: quorate.v1.IScanRequest, signal?: AbortSignal): AsyncIterable<Buffer>
 }
 
 const emptyKey = new Uint8Array()
@@ -214,10 +214,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     return { header: responseHeader(route, done.clock), outcome: done.outcomes[0] ?? null }
   }
 
-  async function* scan(
-    request: quorate.v1.IScanRequest,
-    signal?: AbortSignal,
-  ): AsyncGenerator<quorate.v1.IScanResponse> {
+  async function* scan(request: quorate.v1.IScanRequest, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const header = parse(request.header)
     let start = request.start ?? emptyKey
     let end = request.end ?? emptyKey
@@ -236,13 +233,9 @@ export function createGateway(options: GatewayOptions): Gateway {
       const page = await reader.scanPage(read, span, wanted, limits.scanPageBytesMax, retry)
       count += page.count
       const resume = page.resume
-      yield {
-        header: responseHeader(route, page.at),
-        items: page.items as quorate.v1.IKeyVersion[],
-        at: page.at,
-        count,
-        resume: resume ?? emptyKey,
-      }
+      const rest = { header: responseHeader(route, page.at), at: page.at, count, resume: resume ?? emptyKey }
+      // One message: encodings that stand behind each other are merged.
+      yield Buffer.concat([quorate.v1.ScanResponse.encode(rest).finish(), page.items])
       if (resume === undefined || count >= limit) return
       retry.throwIfCancelled()
       if (reverse) end = resume

@@ -16,3 +16,11 @@ export function crcOf(bytes: Uint8Array, start: number, end: number, seed: numbe
   for (let at = start; at < end; at++) crc = (crc >>> 8) ^ (table[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0)
   return ~crc >>> 0
 }
+
+/** Likewise, of the bytes of a latin1 string from its character `start` on. */
+export function crcOfText(text: string, start: number, seed: number): number {
+  if (text.length - start >= nativeFrom) return crc32(Buffer.from(text.slice(start), 'latin1'), seed)
+  let crc = ~seed
+  for (let at = start; at < text.length; at++) crc = (crc >>> 8) ^ (table[(crc ^ text.charCodeAt(at)) & 0xff] ?? 0)
+  return ~crc >>> 0
+}

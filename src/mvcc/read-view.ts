@@ -86,6 +86,8 @@ class SpanCursor {
   #page: readonly EnginePair[] = []
   #position = 0
   #isAtEnd = false
+  /** Of the next pair; undefined: there is none, or not yet. */
+  row: string | undefined
 
   constructor(reader: EngineReader, span: EngineSpan, reverse: boolean, rowsHint: number) {
     this.#reader = reader
@@ -94,31 +96,32 @@ class SpanCursor {
     this.#limit = Math.max(1, Math.min(rowsHint, pagePairsMax))
   }
 
-  get row(): string | undefined {
-    return this.#page[this.#position]?.key.slice(1)
-  }
-
   get needsFill(): boolean {
     return !this.#isAtEnd && this.#position >= this.#page.length
   }
 
   take(): EnginePair | undefined {
-    return this.#page[this.#position++]
+    const pair = this.#page[this.#position++]
+    this.row = this.#page[this.#position]?.key.slice(1)
+    return pair
   }
 
   async fill(): Promise<void> {
-    this.#page = await this.#reader.read(this.#span, {
-      limit: this.#limit,
-      bytesMax: pageBytesMax,
-      reverse: this.#reverse,
-    })
+    const limit = this.#limit
+    const page = await this.#reader.read(this.#span, { limit, bytesMax: pageBytesMax, reverse: this.#reverse })
+    this.#page = page
     this.#position = 0
+    this.row = page[0]?.key.slice(1)
     this.#limit = pagePairsMax
-    const last = this.#page.at(-1)
-    if (last === undefined) this.#isAtEnd = true
+    const last = page.at(-1)
+    if (last === undefined || (page.length < limit && bytesOf(page) < pageBytesMax)) this.#isAtEnd = true
     else if (this.#reverse) this.#span = { start: this.#span.start, end: last.key }
     else this.#span = { start: `${last.key}\0`, end: this.#span.end }
   }
+}
+
+function bytesOf(page: readonly EnginePair[]): number {
+  return page.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0)
 }
 
 /** In the reader's direction. */

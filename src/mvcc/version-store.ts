@@ -190,28 +190,38 @@ export class VersionStore {
   }
 
   async scan(request: ScanRequest): Promise<ScanPage> {
+    const items: KeyRecord[] = []
+    const resume = await this.visit(request, version => {
+      const record = toRecord(version)
+      items.push(request.keysOnly ? { ...record, value: noValue } : record)
+    })
+    return { items, resume }
+  }
+
+  /** As `scan`, with each version as it is found, instead of a page of them; returns where to go on. */
+  async visit(request: ScanRequest, onVersion: (version: Version) => void): Promise<ScanPage['resume']> {
     const { at, limit, bytesMax, reverse, keysOnly } = request
     const installs = this.#installs
     const view = this.#view(request)
-    const items: KeyRecord[] = []
     let bytes = 0
+    let count = 0
+    let lastRow = ''
     try {
       for (let steps = 1; ; steps++) {
         if (view.needsFill) await view.fill()
         else if (steps % sliceOperations === 0) await this.#yieldNow()
         const latest = view.next()
         this.#checkInstalls(installs)
-        if (latest === undefined) return { items, resume: undefined }
+        if (latest === undefined) return undefined
         const visible = latest.timestamp <= at ? latest : await this.#visible(latest, at)
         if (visible === undefined || visible.deleted) continue
-        if (items.length >= limit || (bytes >= bytesMax && items.length > 0)) {
-          // Decided by living keys alone: what replicas have collected or flushed must not show.
-          const resume = reverse ? items.at(-1)?.key : undefined
-          return { items, resume: resume ?? decodeRow(visible.row) }
-        }
-        const record = toRecord(visible)
-        items.push(keysOnly ? { ...record, value: noValue } : record)
-        bytes += record.key.length + (keysOnly ? 0 : record.value.length)
+        // Decided by living keys alone: what replicas have collected or flushed must not show.
+        if (count >= limit || (bytes >= bytesMax && count > 0))
+          return decodeRow(reverse && count > 0 ? lastRow : visible.row)
+        onVersion(visible)
+        lastRow = visible.row
+        bytes += visible.row.length - 1 + (keysOnly ? 0 : visible.record.length - visible.valueOffset)
+        count++
       }
     } finally {
       await view.close()

@@ -6,7 +6,7 @@
 
 import type { Index, Keyspace, RangeId, ReplicaId } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
-import { crcOf } from './crc.ts'
+import { crcOf, crcOfText } from './crc.ts'
 import { ByteReader, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
 import type { Source } from './engine-keys.ts'
 
@@ -92,12 +92,7 @@ export function decodeVersion(row: string, stored: Uint8Array): Version | undefi
   const agreedOffset = reader.offset
   // Checked before anything is believed: up to here a damaged length only moved the offset, at most past the end.
   if (agreedOffset + 9 > bytes.length) return undefined
-  const crc = crcOf(
-    bytes,
-    agreedOffset,
-    bytes.length,
-    crcKey(row.charCodeAt(0) as Keyspace, Buffer.from(row.slice(1), 'latin1')),
-  )
+  const crc = crcOf(bytes, agreedOffset, bytes.length, crcOfText(row, 1, row.charCodeAt(0) + 1))
   if (crcOf(bytes, localOffset, agreedOffset, crc) !== bytes.readUInt32LE(crcOffset)) return undefined
   const version = readVersion(row, bytes)
   return ((bytes[agreedOffset] ?? 0) & ~deletedFlag) !== 0 || version.valueOffset > bytes.length ? undefined : version

@@ -29,6 +29,7 @@ import type { Membership } from './membership.ts'
 import type { NodeRegistry } from './node-registry.ts'
 import type { ReadPermit } from './read-queue.ts'
 import type { Replica } from './replica.ts'
+import { ScanItemsWriter } from './scan-items.ts'
 import { rangeStatus } from './range-status.ts'
 import { type Store, rangeOne } from './store.ts'
 
@@ -243,25 +244,16 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       if (refusal !== undefined) return refusal
       return guarded<ScanPageAnswer>(replica, async () => {
         const at = request.kind === 'at' ? request.at : replica.state.lastStamp
-        const page = await versions.scan({
-          keyspace: request.keyspace,
-          start: request.start,
-          end: request.end,
-          at,
-          limit: request.limit,
-          bytesMax: request.bytesMax,
-          reverse: request.reverse,
-          keysOnly: request.keysOnly || request.countOnly,
+        const keysOnly = request.keysOnly || request.countOnly
+        const items = new ScanItemsWriter({ keysOnly })
+        let count = 0
+        const { keyspace, start, end, limit, bytesMax, reverse } = request
+        const span = { keyspace, start, end, at, limit, bytesMax, reverse, keysOnly }
+        const resume = await versions.visit(span, version => {
+          if (!request.countOnly) items.push(version)
+          count++
         })
-        const refused = collected(replica, at)
-        if (refused !== undefined) return refused
-        return {
-          kind: 'done',
-          items: request.countOnly ? [] : page.items.map(toItemWithKey),
-          count: page.items.length,
-          at,
-          resume: page.resume,
-        }
+        return collected(replica, at) ?? { kind: 'done', items: items.finish(), count, at, resume }
       })
     },
 

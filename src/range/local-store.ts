@@ -74,7 +74,8 @@ export interface ScanPageRequest extends ReadRequest {
 export type ScanPageAnswer =
   | {
       readonly kind: 'done'
-      readonly items: readonly quorate.v1.IKeyVersion[]
+      /** A ScanResponse of items alone, encoded. */
+      readonly items: Uint8Array
       readonly count: number
       readonly at: Timestamp
       /** undefined: the span is done. Forward: the next start. Reverse: the next end. */

@@ -28,9 +28,11 @@ export const kvService = {
     v1.CommitRequest,
     v1.WriteResponse,
   ),
-  Scan: defineMethod<quorate.v1.IScanRequest, quorate.v1.IScanResponse>(path('Scan'), v1.ScanRequest, v1.ScanResponse, {
-    response: true,
-  }),
+  Scan: withEncodedResponses(
+    defineMethod<quorate.v1.IScanRequest, quorate.v1.IScanResponse>(path('Scan'), v1.ScanRequest, v1.ScanResponse, {
+      response: true,
+    }),
+  ),
   History: defineMethod<quorate.v1.IHistoryRequest, quorate.v1.IHistoryResponse>(
     path('History'),
     v1.HistoryRequest,
@@ -64,7 +66,7 @@ export function addKvService(server: Server, context: HandlerContext, gateway: G
     Commit: unary<quorate.v1.ICommitRequest, quorate.v1.IWriteResponse>(context, 'commit', request =>
       gateway.commit(request),
     ),
-    Scan: serverStreaming<quorate.v1.IScanRequest, quorate.v1.IScanResponse>(context, 'scan', (request, signal) =>
+    Scan: serverStreaming<quorate.v1.IScanRequest, Buffer>(context, 'scan', (request, signal) =>
       gateway.scan(request, signal),
     ),
     History: unary<quorate.v1.IHistoryRequest, quorate.v1.IHistoryResponse>(context, 'history', (request, call) =>

@@ -143,6 +143,39 @@ describe.each([
     expect(await engine.read(everything, { limit: 20 })).toHaveLength(20)
   })
 
+  test('ends a read before its limits only at the end of its span', async () => {
+    const engine = await open()
+    await engine.write(
+      Array.from({ length: 3_000 }, (_, number) => ({ key: `k${number}`, value: new Uint8Array(number % 700) })),
+    )
+    for (const [limit, bytesMax] of [
+      [2_500, 100_000],
+      [2_500, 10_000_000],
+      [40, 100_000],
+      [4_000, 10_000_000],
+    ] as const) {
+      const pairs = await engine.read(everything, { limit, bytesMax })
+      const bytesRead = pairs.reduce((sum, { key, value }) => sum + key.length + value.length, 0)
+      if (pairs.length < 3_000 && pairs.length < limit) expect(bytesRead).toBeGreaterThanOrEqual(bytesMax)
+      else expect(pairs).toHaveLength(Math.min(limit, 3_000))
+    }
+  })
+
+  test('orders keys like their bytes, whatever the bytes', async () => {
+    const engine = await open()
+    const prng = createPrng(3)
+    const keys = Array.from({ length: 500 }, () =>
+      Buffer.from(Array.from({ length: 1 + prng.below(6) }, () => prng.below(256))),
+    )
+    await engine.write(keys.map(key => ({ key: key.toString('latin1'), value: key })))
+    const ordered = [...new Set(keys.toSorted(Buffer.compare).map(key => key.toString('latin1')))]
+    const pairs = await engine.read({ start: '', end: '\xff'.repeat(7) }, { limit: 1_000 })
+    expect(keysOf(pairs)).toEqual(ordered)
+    expect(pairs.map(({ value }) => Buffer.from(value).toString('latin1'))).toEqual(ordered)
+    for (const key of ordered.slice(0, 50))
+      expect(Buffer.from(engine.get(key) ?? [])).toEqual(Buffer.from(key, 'latin1'))
+  })
+
   test('leaves values out where only keys are asked for', async () => {
     const engine = await open()
     await engine.write(puts('a', 'b'))

@@ -389,12 +389,12 @@ describe('a scan', () => {
     return { ...cluster.at('n1'), keys }
   }
 
-  async function collect(pages: AsyncIterable<quorate.v1.IScanResponse>) {
-    const all: quorate.v1.IScanResponse[] = []
-    for await (const page of pages) all.push(page)
+  async function collect(pages: AsyncIterable<Buffer>) {
+    const all: quorate.v1.ScanResponse[] = []
+    for await (const page of pages) all.push(quorate.v1.ScanResponse.decode(page))
     return {
       pages: all,
-      keys: all.flatMap(page => page.items ?? []).map(item => Buffer.from(item.key ?? []).toString()),
+      keys: all.flatMap(page => page.items).map(item => Buffer.from(item.key ?? []).toString()),
     }
   }
 
@@ -402,9 +402,10 @@ describe('a scan', () => {
     const { gateway, store, keys } = await filled()
     const seen: string[] = []
     const instants = new Set<number>()
-    for await (const page of gateway.scan({ pageKeys: 10 })) {
-      instants.add(page.at ?? 0)
-      seen.push(...(page.items ?? []).map(item => Buffer.from(item.key ?? []).toString()))
+    for await (const encoded of gateway.scan({ pageKeys: 10 })) {
+      const page = quorate.v1.ScanResponse.decode(encoded)
+      instants.add(page.at)
+      seen.push(...page.items.map(item => Buffer.from(item.key ?? []).toString()))
       await gateway.put({ op: { key: key('k99'), value: key('new') } })
       await gateway.delete({ op: { key: key('k24') } })
     }

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { expect, it } from 'vitest'
 import { createPrng } from '../../src/base/prng.ts'
-import { crcOf } from '../../src/mvcc/crc.ts'
+import { crcOf, crcOfText } from '../../src/mvcc/crc.ts'
 
 it('is zlib’s, whatever the length, the place and the seed', () => {
   const random = createPrng(1)
@@ -9,6 +9,8 @@ it('is zlib’s, whatever the length, the place and the seed', () => {
   for (let length = 0; length <= 200; length++) {
     const start = random.below(200)
     const seed = random.below(2 ** 32)
-    expect(crcOf(bytes, start, start + length, seed)).toBe(crc32(bytes.subarray(start, start + length), seed))
+    const part = bytes.subarray(start, start + length)
+    expect(crcOf(bytes, start, start + length, seed)).toBe(crc32(part, seed))
+    expect(crcOfText(`ab${part.toString('latin1')}`, 2, seed)).toBe(crc32(part, seed))
   }
 })

@@ -15,10 +15,7 @@ function createStoreThatCollects() {
   }
   const versions = {
     getAt: async () => collect(),
-    scan: async () => {
-      collect()
-      return { items: [], resume: undefined }
-    },
+    visit: async () => collect(),
   } as unknown as VersionStore
   const replica = { state, stopped: undefined, isInstalling: false, status: () => ({}), descriptor: { replicas: [1] } }
   return createLocalStore({

@@ -12,7 +12,7 @@ describe('a read during which a snapshot was installed', () => {
   const replica = { stopped: undefined, isInstalling: false, state: { appliedIndex: 1, lastStamp: 1, threshold: 0 } }
   const versions: Partial<VersionStore> = {
     warm: () => {},
-    scan: () => Promise.reject(thrown),
+    visit: () => Promise.reject(thrown),
     history: () => Promise.reject(thrown),
     get: () => {
       throw thrown

@@ -223,8 +223,9 @@ describe('a scan', () => {
         node.client.unary(kvService.Put, { op: { key: bytes(`k${String(i).padStart(2, '0')}`), value: bytes('v') } }),
       ),
     )
-    const pages = await node.client.stream(kvService.Scan, { pageKeys: 10 })
-    expect(pages.map(page => page.items?.length)).toEqual([10, 10, 10])
+    const encoded = await node.client.stream(kvService.Scan, { pageKeys: 10 })
+    const pages = encoded.map(page => quorate.v1.ScanResponse.decode(page))
+    expect(pages.map(page => page.items.length)).toEqual([10, 10, 10])
     expect(new Set(pages.map(page => page.at)).size).toBe(1)
     expect(text(pages[0]?.resume)).toBe('k10')
     expect(text(pages[2]?.resume)).toBe('')
@@ -239,7 +240,7 @@ describe('a scan', () => {
     const call = node.client.client.makeServerStreamRequest(
       kvService.Scan.path,
       (raw: Buffer) => raw,
-      kvService.Scan.responseDeserialize,
+      (raw: Buffer) => quorate.v1.ScanResponse.decode(raw),
       kvService.Scan.requestSerialize({ message: { pageKeys: 1 }, bytes: 0 }),
     )
     const pages = call[Symbol.asyncIterator]()

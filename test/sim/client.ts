@@ -119,7 +119,8 @@ export class SimClient {
     const answer = await this.#call(async core => {
       const pages: quorate.v1.IScanResponse[] = []
       const header = { clock: this.#clock, timeoutMs: attemptMs }
-      for await (const page of core.gateway.scan({ header, start, end, pageKeys, reverse })) pages.push(page)
+      for await (const page of core.gateway.scan({ header, start, end, pageKeys, reverse }))
+        pages.push(quorate.v1.ScanResponse.decode(page))
       return pages
     })
     const pages = answer.value

@@ -222,13 +222,13 @@ export class FakeStore implements LocalStore {
     let count = 0
     let size = 0
     let last: string | undefined
+    const page = (resume: Uint8Array | undefined): ScanPageAnswer => {
+      return { kind: 'done', items: quorate.v1.ScanResponse.encode({ items }).finish(), count, at, resume }
+    }
     for (const key of keys) {
       const found = this.state.at(key, at)
       if (found?.value === undefined) continue
-      if (count >= request.limit || size >= request.bytesMax) {
-        const resume = request.reverse ? bytes(last ?? '') : bytes(key)
-        return { kind: 'done', items, count, at, resume }
-      }
+      if (count >= request.limit || size >= request.bytesMax) return page(bytes(request.reverse ? (last ?? '') : key))
       count++
       size += key.length + found.value.length
       last = key
@@ -237,7 +237,7 @@ export class FakeStore implements LocalStore {
         items.push(request.keysOnly ? { ...whole, value: new Uint8Array() } : whole)
       }
     }
-    return { kind: 'done', items, count, at, resume: undefined }
+    return page(undefined)
   }
 
   async history(request: HistoryRequest): Promise<HistoryAnswer> {
