@@ -24,6 +24,7 @@ const sliceBytes = 512 * 1024
 /** Smaller ones are not worth a sync of their own. */
 const apartBytesMin = 4 * 1024
 const apartNames = Object.values(apartPrefixes)
+const apartFirst: ReadonlySet<number> = new Set(apartNames.map(prefix => prefix.charCodeAt(0)))
 /** What an iterator may fetch at once when its reader names no limit. */
 const readBytesMax = 0x7fff_ffff
 /** A new database begins somewhere in here, so that another's table or log does not fit among its own. */
@@ -140,7 +141,11 @@ class LevelEngine implements Engine {
   async #writeInSlices(batch: readonly EngineBatchOperation[]): Promise<void> {
     // Of several operations on a key the last counts.
     const values = new Map<EngineKey, Uint8Array | undefined>()
-    for (const { key, value } of batch) if (mayBeApart(key)) values.set(key, value)
+    const rest: EngineBatchOperation[] = []
+    for (const operation of batch) {
+      if (mayBeApart(operation.key)) values.set(operation.key, operation.value)
+      else rest.push(operation)
+    }
     const apart = [...values].flatMap(([key, value]) => (isKeptApart(value) ? [{ key, value }] : []))
     const removed = [...values.keys()].flatMap(key => this.#reference(key) ?? [])
     const appending = this.#values.append(apart.map(({ value }) => value))
@@ -150,8 +155,8 @@ class LevelEngine implements Engine {
     let added: readonly ValueReference[]
     try {
       for (const { key } of apart) values.delete(key)
-      const small = [...values].map(([key, value]) => ({ key, value }))
-      await this.#fill(chained, [...batch.filter(({ key }) => !mayBeApart(key)), ...small])
+      for (const [key, value] of values) rest.push({ key, value })
+      await this.#fill(chained, rest)
       added = await appending
       apart.forEach(({ key }, at) => chained.put(key, encodeReference(key, must(added[at]))))
     } catch (error) {
@@ -211,8 +216,9 @@ class LevelEngine implements Engine {
   }
 }
 
+/** Asked of every row of a flush, and true of few. */
 function mayBeApart(key: EngineKey): boolean {
-  return apartNames.some(prefix => key.startsWith(prefix))
+  return apartFirst.has(key.charCodeAt(0)) && apartNames.some(prefix => key.startsWith(prefix))
 }
 
 function isKeptApart(value: Uint8Array | undefined): value is Uint8Array {

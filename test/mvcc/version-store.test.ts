@@ -3,7 +3,7 @@ import type { Index, RangeId, ReplicaId } from '../../src/base/ids.ts'
 import { systemKeyspace, userKeyspace } from '../../src/base/ids.ts'
 import { DamageError } from '../../src/engine/engine.ts'
 import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
-import type { Timestamp } from '../../src/time/timestamp.ts'
+import { type Timestamp, timestampMax } from '../../src/time/timestamp.ts'
 import { createMemoryEngine, type MemoryEngine } from '../support/memory-engine.ts'
 
 const source: Source = { rangeId: 1 as RangeId, replicaId: 1 as ReplicaId }
@@ -220,6 +220,27 @@ describe('scans', () => {
     const { items } = await store.scan({ ...request, keysOnly: true })
     expect(items.map(item => [text(item.key), item.value.length, item.version])).toEqual([['a', 0, 1]])
   })
+
+  test.each([false, true])(
+    'go on behind a page of the engine that was cut by its bytes (reverse: %s)',
+    async reverse => {
+      const store = await open(createMemoryEngine())
+      const keys = Array.from({ length: 300 }, (_, number) => `key ${String(number).padStart(5, '0')}`)
+      for (const [position, key] of keys.entries()) put(store, position + 1, key, 'x'.repeat(8_000))
+      await store.flush(1, nothingExtra)
+      const { items } = await store.scan({
+        keyspace: userKeyspace,
+        start: bytes(''),
+        end: bytes(''),
+        at: timestampMax,
+        limit: 400,
+        bytesMax: 1e9,
+        reverse,
+        keysOnly: false,
+      })
+      expect(items.map(item => text(item.key))).toEqual(reverse ? keys.toReversed() : keys)
+    },
+  )
 
   test('do not tear: entries applied and flushed while pages are read are seen whole or not at all', async () => {
     const store = await open(createMemoryEngine())

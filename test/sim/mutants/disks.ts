@@ -279,6 +279,13 @@ export const diskMutants: readonly Mutant[] = [
     caughtBy: { kind: 'sim', seed: 1 },
   },
   {
+    name: 'scan-ends-where-a-page-is-full',
+    rows: [0],
+    does: 'A scan takes a page that was cut by its bytes for the last one.',
+    edits: [{ file: 'src/mvcc/read-view.ts', find: ' && bytesOf(page) < pageBytesMax', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'cut by its bytes' },
+  },
+  {
     name: 'rot-unnoticed',
     rows: [37],
     does: 'A stored version is not checked when it is read.',
