@@ -54,6 +54,8 @@ export interface EngineSnapshot extends EngineReader {
 }
 
 export interface Engine extends EngineReader {
+  /** The bytes of a value from `start` up to `end`, where all of it would be far more. Of a value that is shorter: undefined. */
+  getPart(key: EngineKey, start: number, end: number): Uint8Array | undefined
   write(batch: readonly EngineBatchOperation[]): Promise<void>
   /** A view of everything whose `write` had resolved; taken at once. */
   snapshot(): EngineSnapshot

@@ -118,6 +118,13 @@ class LevelEngine implements Engine {
     return this.#get(key, undefined)
   }
 
+  getPart(key: EngineKey, start: number, end: number): Uint8Array | undefined {
+    const stored = getValue(this.#database, key)
+    if (stored === undefined) return undefined
+    if (mayBeApart(key) && isReference(stored)) return follow(this.#values, key, stored, { start, end })
+    return end <= stored.length ? stored.subarray(start, end) : undefined
+  }
+
   async read(span: EngineSpan, options: ReadOptions): Promise<readonly EnginePair[]> {
     const pin = this.#values.pin()
     try {
@@ -227,11 +234,22 @@ function isKeptApart(value: Uint8Array | undefined): value is Uint8Array {
 
 /** The value that `stored` is, or stands for. Throws DamageError. */
 function resolve(values: ValueFiles, key: EngineKey, stored: Uint8Array): Uint8Array {
-  if (!isReference(stored)) return stored
-  const reference = decodeReference(key, stored)
-  if (reference === undefined) throw new DamageError(key, 'the reference to its value is damaged')
+  return isReference(stored) ? must(follow(values, key, stored)) : stored
+}
+
+/** `part`: of the value that is referred to; undefined: it is not as long. Throws DamageError. */
+function follow(
+  values: ValueFiles,
+  key: EngineKey,
+  stored: Uint8Array,
+  part?: { readonly start: number; readonly end: number },
+): Uint8Array | undefined {
+  const whole = decodeReference(key, stored)
+  if (whole === undefined) throw new DamageError(key, 'the reference to its value is damaged')
+  const { start, end } = part ?? { start: 0, end: whole.bytes }
+  if (end > whole.bytes) return undefined
   try {
-    return values.read(reference)
+    return values.read({ ...whole, offset: whole.offset + start, bytes: end - start })
   } catch (error) {
     if (error instanceof ValueMissingError) throw new DamageError(key, error.message, { cause: error })
     throw error

@@ -20,6 +20,7 @@ export function createSerialEngine(engine: Engine, onFailure: (error: unknown) =
   }
   return {
     get: key => engine.get(key),
+    getPart: (key, start, end) => engine.getPart(key, start, end),
     read: (span, options) => engine.read(span, options),
     snapshot: () => engine.snapshot(),
     approximateBytes: span => engine.approximateBytes(span),

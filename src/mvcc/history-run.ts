@@ -9,6 +9,7 @@ import { must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { ByteReader, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
+import { crcOf } from './crc.ts'
 import { encodeRunId, type Source } from './engine-keys.ts'
 import { type NewVersion, type Version, decodeVersion, formatVersion } from './version.ts'
 
@@ -140,47 +141,54 @@ export class LiveRun {
   }
 }
 
-/** A run that was read back and checked. Of its effects only those are decoded that are asked for: a run has a thousand. */
-export class StoredRun {
-  readonly lastIndex: Index
-  readonly lastStamp: Timestamp
+/** Bytes of a stored run; undefined: they are not there. */
+export type ReadRunPart = (start: number, end: number) => Uint8Array | undefined
+
+/**
+ * Where each effect of a stored run is: a fifteenth of the run, so that many stay in memory and a step along a chain reads one
+ * effect. Made when the run has been read and checked; an effect that is read later is held against what it was then.
+ */
+export class RunOutline {
   readonly #firstIndex: Index
-  readonly #bytes: Buffer
-  /** Of each effect, in order. */
+  /** Of each effect, in order, and then the run's end. */
   readonly #offsets: Uint32Array
-  readonly #indexes: Float64Array
+  /** Above the run's first. */
+  readonly #indexes: Uint32Array
   readonly #stamps: Float64Array
+  readonly #crcs: Uint32Array
 
   /** `reader` stands at the count of effects, in bytes whose checksum holds. */
-  constructor(firstIndex: Index, lastStamp: Timestamp, reader: ByteReader) {
+  constructor(firstIndex: Index, reader: ByteReader) {
     const count = reader.varint()
     this.#firstIndex = firstIndex
-    this.#bytes = reader.bytes
-    this.lastStamp = lastStamp
-    this.#offsets = new Uint32Array(count)
-    this.#indexes = new Float64Array(count)
+    this.#offsets = new Uint32Array(count + 1)
+    this.#indexes = new Uint32Array(count)
     this.#stamps = new Float64Array(count)
+    this.#crcs = new Uint32Array(count)
     for (let at = 0; at < count; at++) {
-      this.#offsets[at] = reader.offset
-      const flags = reader.byte()
-      this.#indexes[at] = firstIndex + reader.varint()
-      this.#stamps[at] = reader.fixed()
-      reader.skip(reader.varint())
-      if (flags === previousInline) reader.skip(reader.varint())
+      const { offset } = reader
+      const { index, timestamp } = skipEffect(reader)
+      this.#offsets[at] = offset
+      this.#indexes[at] = index
+      this.#stamps[at] = timestamp
+      this.#crcs[at] = crcOf(reader.bytes, offset, reader.offset, 0)
     }
-    this.lastIndex = (this.#indexes.at(-1) ?? firstIndex) as Index
+    this.#offsets[count] = reader.offset
   }
 
   get bytes(): number {
-    return this.#bytes.length + this.#offsets.length * 20
+    return this.#offsets.length * 20
   }
 
   /** What the effect of `index` at `timestamp` replaced; null: nothing. undefined: there is no such effect here, or it is damaged. */
-  previous(row: string, index: Index, timestamp: Timestamp): Version | null | undefined {
-    for (let at = firstAtOrAfter(this.#indexes, index); this.#indexes[at] === index; at++) {
+  previous(row: string, index: Index, timestamp: Timestamp, readPart: ReadRunPart): Version | null | undefined {
+    const wanted = index - this.#firstIndex
+    for (let at = firstAtOrAfter(this.#indexes, wanted); this.#indexes[at] === wanted; at++) {
       if (this.#stamps[at] !== timestamp) continue
+      const bytes = readPart(this.#offsets[at] ?? 0, this.#offsets[at + 1] ?? 0)
+      if (bytes === undefined || crcOf(bytes, 0, bytes.length, 0) !== this.#crcs[at]) return undefined
       // One commit changes several rows at one instant.
-      const effect = readEffect(new ByteReader(this.#bytes, this.#offsets[at] ?? 0), this.#firstIndex)
+      const effect = readEffect(new ByteReader(bytes, 0), this.#firstIndex)
       if (effect === undefined || effect.row === row) return effect?.previous
     }
     return undefined
@@ -188,13 +196,42 @@ export class StoredRun {
 }
 
 /** undefined: the bytes are damaged, or not this run's. */
-export function decodeRun(runId: string, firstIndex: Index, stored: Uint8Array): StoredRun | undefined {
+export function outlineRun(runId: string, firstIndex: Index, stored: Uint8Array): RunOutline | undefined {
+  const checked = checkRun(runId, stored)
+  return checked && new RunOutline(firstIndex, checked.reader)
+}
+
+/** undefined: the bytes are damaged, or not this run's. */
+export function boundsOfRun(runId: string, firstIndex: Index, stored: Uint8Array): RunBounds | undefined {
+  const checked = checkRun(runId, stored)
+  if (checked === undefined) return undefined
+  const { reader, lastStamp } = checked
+  let last = 0
+  for (let left = reader.varint(); left > 0; left--) last = skipEffect(reader).index
+  return { firstIndex, lastIndex: (firstIndex + last) as Index, lastStamp }
+}
+
+/** `reader` stands at the count of effects. What a checksum holds for is whole. */
+function checkRun(
+  runId: string,
+  stored: Uint8Array,
+): { readonly reader: ByteReader; readonly lastStamp: Timestamp } | undefined {
   if (stored.length < bodyOffset + 17 || stored[0] !== formatVersion) return undefined
   const reader = new ByteReader(stored, bodyOffset)
   if (runCrc(runId, reader.bytes) !== reader.bytes.readUInt32LE(crcOffset)) return undefined
-  // The first stamp stands in front, for whoever looks for an instant. What a checksum holds for is whole.
+  // The first stamp stands in front, for whoever looks for an instant.
   reader.fixed()
-  return new StoredRun(firstIndex, reader.fixed() as Timestamp, reader)
+  return { reader, lastStamp: reader.fixed() as Timestamp }
+}
+
+/** `index`: above the run's first. */
+function skipEffect(reader: ByteReader): { readonly index: number; readonly timestamp: number } {
+  const flags = reader.byte()
+  const index = reader.varint()
+  const timestamp = reader.fixed()
+  reader.skip(reader.varint())
+  if (flags === previousInline) reader.skip(reader.varint())
+  return { index, timestamp }
 }
 
 /** The effect that stands next; undefined: it is damaged. */
@@ -209,7 +246,7 @@ function readEffect(reader: ByteReader, firstIndex: Index): StoredEffect | undef
   return previous && { row, index, timestamp, previous }
 }
 
-function firstAtOrAfter(indexes: Float64Array, index: number): number {
+function firstAtOrAfter(indexes: Uint32Array, index: number): number {
   let low = 0
   let high = indexes.length
   while (low < high) {

@@ -13,7 +13,7 @@ import {
   runPrefix,
   tombstonePrefix,
 } from './engine-keys.ts'
-import { type RunBounds, decodeRun } from './history-run.ts'
+import { type RunBounds, boundsOfRun } from './history-run.ts'
 import { decodeStored } from './key-record.ts'
 import { RangeStreamWriter } from './range-stream.ts'
 
@@ -50,9 +50,9 @@ export async function* exportRange(engine: EngineReader, rangeId: RangeId): Asyn
 export function boundsOfStored(key: EngineKey, value: Uint8Array): RunBounds {
   const id = key.slice(runPrefix.length)
   const { firstIndex } = decodeRunId(id)
-  const run = decodeRun(id, firstIndex, value)
-  if (run === undefined) throw new DamageError(key, 'its checksum does not hold')
-  return { firstIndex, lastIndex: run.lastIndex, lastStamp: run.lastStamp }
+  const bounds = boundsOfRun(id, firstIndex, value)
+  if (bounds === undefined) throw new DamageError(key, 'its checksum does not hold')
+  return bounds
 }
 
 function check(key: EngineKey, value: Uint8Array): void {

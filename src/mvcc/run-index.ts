@@ -1,17 +1,17 @@
-// Which runs of history are in the engine: per source, their bounds in order. And a small cache of decoded ones, for
-// readers that follow a chain. A run is immutable once written, so readers need no snapshot of it.
+// Which runs of history are in the engine: per source, their bounds in order. And where in them the effects are, of those
+// that readers have followed a chain through. A run is immutable once written, so readers need no snapshot of it.
 
 import { assert } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
-import type { EngineReader } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import { type Timestamp, timestampZero } from '../time/timestamp.ts'
 import { DamageError } from '../engine/engine.ts'
 import { decodeRunId, encodeRunId, prefixSpan, runBoundsPrefix, runPrefix, type Source } from './engine-keys.ts'
-import { decodeRun, decodeRunBounds, type RunBounds, type StoredRun } from './history-run.ts'
+import { type RunBounds, type RunOutline, decodeRunBounds, outlineRun } from './history-run.ts'
 import type { Version } from './version.ts'
 
-/** Some hundred full runs. */
-const decodedBytesMax = 32 * 1024 * 1024
+/** Of some two thousand full runs, half a gigabyte of history. */
+const outlineBytesMax = 32 * 1024 * 1024
 const loadPairs = 1_000
 
 interface SourceRuns {
@@ -20,15 +20,15 @@ interface SourceRuns {
 }
 
 export class RunIndex {
-  readonly #engine: EngineReader
+  readonly #engine: Engine
   readonly #sources = new Map<string, SourceRuns>()
   /** Oldest use first. */
-  readonly #decoded = new Map<string, StoredRun>()
-  #decodedBytes = 0
+  readonly #outlines = new Map<string, RunOutline>()
+  #outlineBytes = 0
   /** No run in the engine holds a later stamp. */
   newestStamp: Timestamp = timestampZero
 
-  constructor(engine: EngineReader) {
+  constructor(engine: Engine) {
     this.#engine = engine
   }
 
@@ -52,8 +52,8 @@ export class RunIndex {
 
   clear(): void {
     this.#sources.clear()
-    this.#decoded.clear()
-    this.#decodedBytes = 0
+    this.#outlines.clear()
+    this.#outlineBytes = 0
     this.newestStamp = timestampZero
   }
 
@@ -77,8 +77,9 @@ export class RunIndex {
     const bounds = this.#find(version.source, version.index)
     if (bounds === undefined) return null
     const id = encodeRunId(version.source, bounds.firstIndex)
-    const previous = this.#read(id, bounds).previous(version.row, version.index, version.timestamp)
-    if (previous === undefined) throw new DamageError(runPrefix + id, 'an effect of its run is missing')
+    const readPart = (start: number, end: number) => this.#engine.getPart(runPrefix + id, start, end)
+    const previous = this.#outline(id, bounds).previous(version.row, version.index, version.timestamp, readPart)
+    if (previous === undefined) throw new DamageError(runPrefix + id, 'an effect of its run is missing, or damaged')
     return previous
   }
 
@@ -112,30 +113,30 @@ export class RunIndex {
     return bounds !== undefined && index <= bounds.lastIndex ? bounds : undefined
   }
 
-  #read(id: string, bounds: RunBounds): StoredRun {
-    const cached = this.#decoded.get(id)
+  #outline(id: string, bounds: RunBounds): RunOutline {
+    const cached = this.#outlines.get(id)
     if (cached !== undefined) {
-      this.#decoded.delete(id)
-      this.#decoded.set(id, cached)
+      this.#outlines.delete(id)
+      this.#outlines.set(id, cached)
       return cached
     }
     const key = runPrefix + id
     const stored = this.#engine.get(key)
     if (stored === undefined) throw new DamageError(key, 'the record is missing')
-    const run = decodeRun(id, bounds.firstIndex, stored)
-    if (run === undefined) throw new DamageError(key, 'its checksum does not hold')
-    this.#decoded.set(id, run)
-    this.#decodedBytes += run.bytes
-    for (const oldest of this.#decoded.keys()) {
-      if (this.#decodedBytes <= decodedBytesMax || oldest === id) break
+    const outline = outlineRun(id, bounds.firstIndex, stored)
+    if (outline === undefined) throw new DamageError(key, 'its checksum does not hold')
+    this.#outlines.set(id, outline)
+    this.#outlineBytes += outline.bytes
+    for (const oldest of this.#outlines.keys()) {
+      if (this.#outlineBytes <= outlineBytesMax || oldest === id) break
       this.#forget(oldest)
     }
-    return run
+    return outline
   }
 
   #forget(id: string): void {
-    this.#decodedBytes -= this.#decoded.get(id)?.bytes ?? 0
-    this.#decoded.delete(id)
+    this.#outlineBytes -= this.#outlines.get(id)?.bytes ?? 0
+    this.#outlines.delete(id)
   }
 }
 

@@ -72,6 +72,7 @@ export class FailingDisk {
   engine(engine: Engine): Engine {
     return {
       get: key => engine.get(key),
+      getPart: (key, start, end) => engine.getPart(key, start, end),
       read: (span, options) => engine.read(span, options),
       snapshot: () => engine.snapshot(),
       approximateBytes: span => engine.approximateBytes(span),

@@ -143,6 +143,24 @@ describe.each([
     expect(await engine.read(everything, { limit: 20 })).toHaveLength(20)
   })
 
+  test.each(['d', apartPrefixes.history])('reads a part of a value, small or large (under %s)', async prefix => {
+    const engine = await open()
+    const values = [100, 50_000].map(length => Buffer.from(Array.from({ length }, (_, at) => at % 251)))
+    await engine.write(values.map((value, at) => ({ key: prefix + at, value })))
+    for (const [at, value] of values.entries()) {
+      for (const [start, end] of [
+        [0, 10],
+        [90, 100],
+        [40, 40],
+        [0, value.length],
+        [value.length - 1, value.length],
+      ] as const)
+        expect(Buffer.from(engine.getPart(prefix + at, start, end) ?? [-1])).toEqual(value.subarray(start, end))
+      expect(engine.getPart(prefix + at, 50, value.length + 1)).toBeUndefined()
+    }
+    expect(engine.getPart(`${prefix}9`, 0, 1)).toBeUndefined()
+  })
+
   test('ends a read before its limits only at the end of its span', async () => {
     const engine = await open()
     await engine.write(

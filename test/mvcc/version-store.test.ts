@@ -331,6 +331,30 @@ describe('damage', () => {
     expect(text((await readOld())?.value)).toBe('old')
   })
 
+  test('of any byte of an effect is noticed although its run was whole when it was read first', async () => {
+    const engine = createMemoryEngine()
+    const store = await open(engine)
+    put(store, 1, 'key', 'old')
+    put(store, 2, 'key', 'new')
+    await store.flush(1, nothingExtra)
+    const readOld = () => store.getAt(userKeyspace, bytes('key'), 15 as Timestamp)
+    expect(text((await readOld())?.value)).toBe('old')
+    const [key = ''] = [...engine.pairs().keys()].filter(one => one.startsWith('h'))
+    const stored = Uint8Array.from(engine.get(key) ?? [])
+    const from = Buffer.from(stored).lastIndexOf('\0key') - 10
+    expect(from).toBeGreaterThan(20)
+    for (let position = from; position < stored.length; position++) {
+      const damaged = Uint8Array.from(stored)
+      damaged[position] = (damaged[position] ?? 0) ^ 0x10
+      await engine.write([{ key, value: damaged }])
+      await expect(readOld(), `byte ${position}`).rejects.toThrow(DamageError)
+    }
+    await engine.write([{ key, value: stored.subarray(0, -1) }])
+    await expect(readOld()).rejects.toThrow(DamageError)
+    await engine.write([{ key, value: stored }])
+    expect(text((await readOld())?.value)).toBe('old')
+  })
+
   test('by a batch that the engine lost is noticed at open, while a lost end is not damage', async () => {
     const states: [string, Uint8Array][][] = []
     const engine = createMemoryEngine()

@@ -225,6 +225,10 @@ function createEngine(table: Table, disk: DiskSide): Engine {
 
   return {
     get: key => get(undefined, key),
+    getPart(key, start, end) {
+      const value = get(undefined, key)
+      return value === undefined || end > value.length ? undefined : value.subarray(start, end)
+    },
     read: (span, options) => read(undefined, span, options),
     async write(batch) {
       const written = write(batch)

@@ -286,6 +286,19 @@ export const diskMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'cut by its bytes' },
   },
   {
+    name: 'effect-taken-as-it-is',
+    rows: [37],
+    does: 'One effect of a run that was whole when it was read first is not checked when it is read again.',
+    edits: [
+      {
+        file: 'src/mvcc/history-run.ts',
+        find: ' || crcOf(bytes, 0, bytes.length, 0) !== this.#crcs[at]',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'whole when it was read first' },
+  },
+  {
     name: 'rot-unnoticed',
     rows: [37],
     does: 'A stored version is not checked when it is read.',
