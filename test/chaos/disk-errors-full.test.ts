@@ -11,8 +11,9 @@ import { until } from '../support/until.ts'
 
 const victimName = 'n3'
 const diskBytes = 48 * 1024 * 1024
-/** Until the node next needs a block, then a second. */
-const endsWithinMs = 2_000
+/** Until the node next needs a block, at its next engine flush at the latest, then a second. */
+const engineFlushMs = 1_000
+const endsWithinMs = engineFlushMs + 1_000
 
 let disk: SmallDisk
 let cluster: ProcessCluster
@@ -22,7 +23,7 @@ beforeAll(async () => {
     size: 3,
     proxied: false,
     electionTimeoutMs: 300,
-    flags: ['--set', 'logSegmentBytes=1048576'],
+    flags: ['--set', 'logSegmentBytes=1048576', '--set', `engineFlushMs=${engineFlushMs}`],
     peculiar: name => (name === victimName ? { data: join(disk.path, 'data') } : {}),
   })
 })

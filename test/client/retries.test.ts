@@ -87,10 +87,16 @@ describe('deadlines and signals', () => {
 
   test('a write that every attempt refused was certainly not applied', async () => {
     const client = open()
-    cluster.verdict = () => new KvError('unavailable', 'no leader')
-    const error = await errorOf(client.put('a', '1', { timeoutMs: 150 }))
+    // None may be under way when the deadline passes: that one would be in doubt.
+    let refusals = 0
+    cluster.verdict = (_batch, count) => {
+      refusals = count
+      return new KvError('unavailable', 'no leader', { retryAfterMs: count < 6 ? 0 : 60_000 })
+    }
+    const error = await errorOf(client.put('a', '1', { timeoutMs: 1_500 }))
     expect(error.code).toBe('unavailable')
     expect(error.message).toContain('no leader')
+    expect(refusals).toBeGreaterThanOrEqual(5)
   })
 
   test('a refusal after an attempt in doubt does not say that nothing happened', async () => {
