@@ -50,7 +50,9 @@ export class Membership {
       }
       const written = await this.#writeRegistry(replica, node as NodeId, quorate.v1.NodeRecord.encode(record).finish())
       if (written !== undefined) return written
-      if (replica.descriptor.replicas.some(item => item.node === node)) return { kind: 'done' }
+      const present = replica.descriptor.replicas.find(item => item.node === node)
+      if (present?.storeId === storeId) return { kind: 'done' }
+      if (present !== undefined) return inherited(node)
       const incoming: ReplicaDescriptor = {
         replicaId: replica.descriptor.nextReplicaId,
         node: node as NodeId,
@@ -88,10 +90,13 @@ export class Membership {
   async remove(replica: Replica, node: NodeId): Promise<AdminAnswer> {
     return this.#alone(replica, async () => {
       const target = replica.descriptor.replicas.find(item => item.node === node)
-      if (target === undefined)
-        return this.#options.isRegistered(node)
-          ? ((await this.#writeRegistry(replica, node, undefined)) ?? { kind: 'done' })
-          : { kind: 'not-found', message: `no replica of range ${replica.rangeId} on node ${node}` }
+      if (target === undefined) {
+        if (!this.#options.isRegistered(node))
+          return { kind: 'not-found', message: `no replica of range ${replica.rangeId} on node ${node}` }
+        const refused = await this.#writeRegistry(replica, node, undefined)
+        if (refused !== undefined) return refused
+        return replica.descriptor.replicas.some(item => item.node === node) ? inherited(node) : { kind: 'done' }
+      }
       const voters = replica.status().configuration.voters
       if (voters.length === 1 && voters[0] === target.replicaId)
         return { kind: 'conflict', message: `${node} is the only voter: add and promote another first` }
@@ -165,4 +170,12 @@ export class Membership {
       return { kind: 'unavailable', message: 'the registry write was not confirmed in time; try again' }
     return answer
   }
+}
+
+/**
+ * A new leader may judge by a descriptor that lacks what its predecessor proposed; its first write of its own applies that too.
+ * Whoever asks again is judged by it.
+ */
+function inherited(node: string): AdminAnswer {
+  return { kind: 'conflict', message: `an earlier leader was adding ${node}, and has; try again` }
 }

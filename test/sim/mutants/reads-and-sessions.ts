@@ -269,8 +269,26 @@ export const readMutants: readonly Mutant[] = [
         find: 'item.node === node && item.storeId !== storeId)',
         replace: "item.node === node && item.storeId === '')",
       },
+      {
+        file: 'src/range/membership.ts',
+        find: 'if (present?.storeId === storeId) return',
+        replace: 'if (present !== undefined) return',
+      },
     ],
     caughtBy: { kind: 'sim', seed: 1, kinds: ['wipe', 'transfer', 'isolate'] },
+  },
+  {
+    name: 'former-self-lets-in',
+    rows: [52],
+    does: "A wiped node counts as let in where an earlier leader's addition of its former self was applied meanwhile.",
+    edits: [
+      {
+        file: 'src/range/membership.ts',
+        find: 'if (present?.storeId === storeId) return',
+        replace: 'if (present !== undefined) return',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/membership.test.ts', name: 'is not taken for the node that asks' },
   },
   {
     name: 'collection-shows',
