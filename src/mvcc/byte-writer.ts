@@ -1,6 +1,7 @@
 // Numbers in stored records: varints (7 bits a byte, least first) and fixed 8-byte little-endian, all below 2^53.
 
 export const varintBytesMax = 8
+export const fixedBytes = 8
 
 /** Writes at `offset`; returns the offset after it. */
 export function writeVarint(target: Buffer, value: number, offset: number): number {

@@ -8,8 +8,8 @@ import { crc32 } from 'node:zlib'
 import { must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
-import { ByteReader, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
-import { crcOf } from './crc.ts'
+import { ByteReader, fixedBytes, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
+import { crcOf, crcOfText } from './crc.ts'
 import { encodeRunId, type Source } from './engine-keys.ts'
 import { type NewVersion, type Version, decodeVersion, formatVersion } from './version.ts'
 
@@ -43,6 +43,7 @@ export interface RecordBytes {
 const previousNone = 0
 /** 2 is kept for a place in the log; bit 4 for an effect that carries its new value. */
 const previousInline = 1
+const nothing = new Uint8Array(0)
 const crcOffset = 1
 const bodyOffset = 5
 
@@ -145,8 +146,9 @@ export class LiveRun {
 export type ReadRunPart = (start: number, end: number) => Uint8Array | undefined
 
 /**
- * Where each effect of a stored run is: a fifteenth of the run, so that many stay in memory and a step along a chain reads one
- * effect. Made when the run has been read and checked; an effect that is read later is held against what it was then.
+ * Where each effect of a stored run is: a thirtieth of the run, so that many stay in memory and a step along a chain reads one
+ * effect. Made when the run has been read and checked. What is read later needs no checksum of its own: it must be the effect
+ * that was asked for, and of its length, and the version in it has one.
  */
 export class RunOutline {
   readonly #firstIndex: Index
@@ -154,8 +156,8 @@ export class RunOutline {
   readonly #offsets: Uint32Array
   /** Above the run's first. */
   readonly #indexes: Uint32Array
-  readonly #stamps: Float64Array
-  readonly #crcs: Uint32Array
+  /** Of row and timestamp: one entry may have many effects. */
+  readonly #hashes: Uint32Array
 
   /** `reader` stands at the count of effects, in bytes whose checksum holds. */
   constructor(firstIndex: Index, reader: ByteReader) {
@@ -163,33 +165,31 @@ export class RunOutline {
     this.#firstIndex = firstIndex
     this.#offsets = new Uint32Array(count + 1)
     this.#indexes = new Uint32Array(count)
-    this.#stamps = new Float64Array(count)
-    this.#crcs = new Uint32Array(count)
+    this.#hashes = new Uint32Array(count)
     for (let at = 0; at < count; at++) {
-      const { offset } = reader
-      const { index, timestamp } = skipEffect(reader)
-      this.#offsets[at] = offset
+      this.#offsets[at] = reader.offset
+      const { index, timestamp, rowStart, rowEnd } = skipEffect(reader)
       this.#indexes[at] = index
-      this.#stamps[at] = timestamp
-      this.#crcs[at] = crcOf(reader.bytes, offset, reader.offset, 0)
+      this.#hashes[at] = crcOf(reader.bytes, rowStart, rowEnd, timestamp >>> 0)
     }
     this.#offsets[count] = reader.offset
   }
 
   get bytes(): number {
-    return this.#offsets.length * 20
+    return this.#offsets.length * 12
   }
 
   /** What the effect of `index` at `timestamp` replaced; null: nothing. undefined: there is no such effect here, or it is damaged. */
   previous(row: string, index: Index, timestamp: Timestamp, readPart: ReadRunPart): Version | null | undefined {
     const wanted = index - this.#firstIndex
+    const hash = crcOfText(row, 0, timestamp >>> 0)
     for (let at = firstAtOrAfter(this.#indexes, wanted); this.#indexes[at] === wanted; at++) {
-      if (this.#stamps[at] !== timestamp) continue
+      if (this.#hashes[at] !== hash) continue
       const bytes = readPart(this.#offsets[at] ?? 0, this.#offsets[at + 1] ?? 0)
-      if (bytes === undefined || crcOf(bytes, 0, bytes.length, 0) !== this.#crcs[at]) return undefined
-      // One commit changes several rows at one instant.
-      const effect = readEffect(new ByteReader(bytes, 0), this.#firstIndex)
-      if (effect === undefined || effect.row === row) return effect?.previous
+      const reader = new ByteReader(bytes ?? nothing, 0)
+      const effect = readEffect(reader, this.#firstIndex)
+      if (effect === undefined || reader.offset !== reader.bytes.length) return undefined
+      if (effect.index === index && effect.timestamp === timestamp && effect.row === row) return effect.previous
     }
     return undefined
   }
@@ -224,20 +224,30 @@ function checkRun(
   return { reader, lastStamp: reader.fixed() as Timestamp }
 }
 
-/** `index`: above the run's first. */
-function skipEffect(reader: ByteReader): { readonly index: number; readonly timestamp: number } {
+/** What an effect says of itself; `index`: above the run's first. */
+interface EffectHead {
+  readonly index: number
+  readonly timestamp: number
+  readonly rowStart: number
+  readonly rowEnd: number
+}
+
+function skipEffect(reader: ByteReader): EffectHead {
   const flags = reader.byte()
   const index = reader.varint()
   const timestamp = reader.fixed()
-  reader.skip(reader.varint())
+  const rowBytes = reader.varint()
+  const rowStart = reader.offset
+  reader.skip(rowBytes)
   if (flags === previousInline) reader.skip(reader.varint())
-  return { index, timestamp }
+  return { index, timestamp, rowStart, rowEnd: rowStart + rowBytes }
 }
 
-/** The effect that stands next; undefined: it is damaged. */
+/** The effect that stands next, in bytes that need not be whole; undefined: they are damaged. */
 function readEffect(reader: ByteReader, firstIndex: Index): StoredEffect | undefined {
   const flags = reader.byte()
   const index = (firstIndex + reader.varint()) as Index
+  if (reader.offset + fixedBytes > reader.bytes.length) return undefined
   const timestamp = reader.fixed() as Timestamp
   const row = reader.view(reader.varint()).toString('latin1')
   if (flags === previousNone) return { row, index, timestamp, previous: null }

@@ -10,7 +10,7 @@ import { decodeRunId, encodeRunId, prefixSpan, runBoundsPrefix, runPrefix, type 
 import { type RunBounds, type RunOutline, decodeRunBounds, outlineRun } from './history-run.ts'
 import type { Version } from './version.ts'
 
-/** Of some two thousand full runs, half a gigabyte of history. */
+/** Of some three thousand full runs, 800 MiB of history. */
 const outlineBytesMax = 32 * 1024 * 1024
 const loadPairs = 1_000
 

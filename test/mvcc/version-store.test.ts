@@ -129,6 +129,17 @@ describe('what reaches the engine', () => {
     }
   })
 
+  test('is found again where one entry changed many rows, and each of them twice', async () => {
+    const store = await open(createMemoryEngine())
+    const rows = Array.from({ length: 300 }, (_, at) => `key ${at}`)
+    for (const row of rows) put(store, 1, row, `${row}, old`)
+    for (const row of rows) put(store, 2, row, `${row}, between`)
+    for (const row of rows) put(store, 2, row, `${row}, new`)
+    await store.flush(1, nothingExtra)
+    for (const row of rows)
+      expect(text((await store.getAt(userKeyspace, bytes(row), 15 as Timestamp))?.value)).toBe(`${row}, old`)
+  })
+
   test('must not be frozen in the middle of an entry', async () => {
     const store = await open(createMemoryEngine())
     put(store, 1, 'a', 'x')
@@ -331,28 +342,36 @@ describe('damage', () => {
     expect(text((await readOld())?.value)).toBe('old')
   })
 
-  test('of any byte of an effect is noticed although its run was whole when it was read first', async () => {
+  test('of any bit of an effect is noticed although its run was whole when it was read first', async () => {
     const engine = createMemoryEngine()
     const store = await open(engine)
     put(store, 1, 'key', 'old')
     put(store, 2, 'key', 'new')
     await store.flush(1, nothingExtra)
     const readOld = () => store.getAt(userKeyspace, bytes('key'), 15 as Timestamp)
-    expect(text((await readOld())?.value)).toBe('old')
+    const readNone = () => store.getAt(userKeyspace, bytes('key'), 5 as Timestamp)
     const [key = ''] = [...engine.pairs().keys()].filter(one => one.startsWith('h'))
     const stored = Uint8Array.from(engine.get(key) ?? [])
-    const from = Buffer.from(stored).lastIndexOf('\0key') - 10
-    expect(from).toBeGreaterThan(20)
-    for (let position = from; position < stored.length; position++) {
-      const damaged = Uint8Array.from(stored)
-      damaged[position] = (damaged[position] ?? 0) ^ 0x10
-      await engine.write([{ key, value: damaged }])
-      await expect(readOld(), `byte ${position}`).rejects.toThrow(DamageError)
+    const firstEffect = 22
+    const secondEffect = Buffer.from(stored).lastIndexOf('\0key') - 11
+    expect(Buffer.from(stored).indexOf('\0key') - 11).toBe(firstEffect)
+    for (const [read, start, end] of [
+      [readNone, firstEffect, secondEffect],
+      [readOld, secondEffect, stored.length],
+    ] as const) {
+      await read()
+      for (let bit = 8 * start; bit < 8 * end; bit++) {
+        const damaged = Uint8Array.from(stored)
+        damaged[bit >>> 3] = (damaged[bit >>> 3] ?? 0) ^ (1 << (bit & 7))
+        await engine.write([{ key, value: damaged }])
+        await expect(read(), `bit ${bit}`).rejects.toThrow(DamageError)
+      }
     }
     await engine.write([{ key, value: stored.subarray(0, -1) }])
     await expect(readOld()).rejects.toThrow(DamageError)
     await engine.write([{ key, value: stored }])
     expect(text((await readOld())?.value)).toBe('old')
+    expect(await readNone()).toBeUndefined()
   })
 
   test('by a batch that the engine lost is noticed at open, while a lost end is not damage', async () => {
