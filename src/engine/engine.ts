@@ -56,6 +56,13 @@ export interface EngineSnapshot extends EngineReader {
 export interface Engine extends EngineReader {
   /** The bytes of a value from `start` up to `end`, where all of it would be far more. Of a value that is shorter: undefined. */
   getPart(key: EngineKey, start: number, end: number): Uint8Array | undefined
+  /**
+   * A later batch will put this very value under `key`: what an engine can do for it now is not left to be done then. Until that
+   * batch it is not there for anyone.
+   */
+  stage(key: EngineKey, value: Uint8Array): void
+  /** The batches that were to put what is staged will not come. */
+  dropStaged(): void
   write(batch: readonly EngineBatchOperation[]): Promise<void>
   /** A view of everything whose `write` had resolved; taken at once. */
   snapshot(): EngineSnapshot

@@ -134,6 +134,14 @@ class LevelEngine implements Engine {
     }
   }
 
+  stage(key: EngineKey, value: Uint8Array): void {
+    if (mayBeApart(key) && isKeptApart(value)) this.#values.stage(value)
+  }
+
+  dropStaged(): void {
+    this.#values.dropStaged()
+  }
+
   async write(batch: readonly EngineBatchOperation[]): Promise<void> {
     assert(!this.#isWriting, 'the engine is handed one write at a time')
     this.#isWriting = true
@@ -159,19 +167,18 @@ class LevelEngine implements Engine {
     // Awaited once the rest is ready: it may have failed by then.
     appending.catch(() => {})
     const chained = this.#database.batch()
-    let added: readonly ValueReference[]
     try {
       for (const { key } of apart) values.delete(key)
       for (const [key, value] of values) rest.push({ key, value })
       await this.#fill(chained, rest)
-      added = await appending
+      const added = await appending
       apart.forEach(({ key }, at) => chained.put(key, encodeReference(key, must(added[at]))))
     } catch (error) {
       await chained.close()
       throw error
     }
     await chained.write({ sync: true })
-    this.#values.referred(added, removed)
+    this.#values.release(removed)
   }
 
   async #fill(chained: Batch, operations: readonly EngineBatchOperation[]): Promise<void> {

@@ -23,6 +23,8 @@ export function createSerialEngine(engine: Engine, onFailure: (error: unknown) =
     getPart: (key, start, end) => engine.getPart(key, start, end),
     read: (span, options) => engine.read(span, options),
     snapshot: () => engine.snapshot(),
+    stage: (key, value) => engine.stage(key, value),
+    dropStaged: () => engine.dropStaged(),
     approximateBytes: span => engine.approximateBytes(span),
     write,
     async close() {

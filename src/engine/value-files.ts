@@ -1,12 +1,13 @@
 // Values in files of their own (Lu et al., "WiscKey", FAST 2016): what is written once, seldom read and removed in the order
 // it came costs LevelDB two writes and every compaction it lies in the way of. Here it costs one.
 //
-// Values are appended to one file after another, and synced before anything refers to them. A file goes when nothing
-// refers to it any more, no reader that may still follow such a reference is left, and it is not the newest. A process never
+// Values are appended to one file after another, and synced before anything refers to them; those that are staged are written
+// long before. A file goes when nothing refers to it any more, nor will, no reader that may still follow such a reference is
+// left, and it is not the newest. A process never
 // writes to a file of the one before it: what a crash left behind the last reference is nobody's, and goes with its file.
 //
-// Invariants: a reference that LevelDB holds leads to bytes that were synced before it; `references` of a file is how many
-// LevelDB holds. What the values say, and whether they are whole, is their owner's affair (Engine: callers checksum them).
+// Invariants: a reference that LevelDB holds leads to bytes that were synced before it; after a write or a sync that failed there
+// are no more of either. What the values say, and whether they are whole, is their owner's affair (Engine: callers checksum them).
 
 import { randomInt } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
@@ -19,6 +20,8 @@ import type { ValueReference } from './value-reference.ts'
 const fileBytesMax = 64 * 1024 * 1024
 /** Of files that are read, the last so many stay open. */
 const openFilesMax = 16
+/** What is staged is synced so often: a batch would have to wait for all of it. */
+const unsyncedBytesMax = 2 * 1024 * 1024
 const magic = Buffer.from('quorate-values-1')
 const headerBytes = magic.length + 4
 const numberDigits = 10
@@ -37,7 +40,7 @@ export interface ValuePin {
 interface ValueFile {
   readonly number: number
   readonly nonce: number
-  /** How many are in LevelDB. */
+  /** How many LevelDB holds, or will: those written, until they are released. */
   references: number
 }
 
@@ -50,6 +53,8 @@ interface ActiveFile {
   readonly file: ValueFile
   readonly handle: FileHandle
   end: number
+  /** Written since the last sync. */
+  unsyncedBytes: number
 }
 
 export class ValueFiles {
@@ -65,6 +70,10 @@ export class ValueFiles {
   /** Files that nothing refers to, each with the newest pin that may still read it. */
   #dead: { readonly number: number; readonly pin: number }[] = []
   #removing: Promise<void> = Promise.resolve()
+  /** By value: where it is written, or will be. */
+  readonly #staged = new Map<Uint8Array, Promise<ValueReference>>()
+  /** One piece of writing after another, until one fails. */
+  #writing: Promise<unknown> = Promise.resolve()
 
   private constructor(directory: string, nextNumber: number) {
     this.#directory = directory
@@ -94,9 +103,49 @@ export class ValueFiles {
     return files
   }
 
-  /** Synced when it resolves. The references count once `referred` says that LevelDB holds them. */
-  async append(values: readonly Uint8Array[]): Promise<readonly ValueReference[]> {
-    if (values.length === 0) return []
+  /** Begins to write a value that will be appended, so that there is less to do then. */
+  stage(value: Uint8Array): void {
+    const written = this.#inTurn(async () => {
+      const [reference] = await this.#write([value])
+      if (must(this.#active).unsyncedBytes >= unsyncedBytesMax) await this.#sync()
+      return must(reference)
+    })
+    // Whoever appends it hears of a failure.
+    written.catch(() => {})
+    this.#staged.set(value, written)
+  }
+
+  /** None of what is staged will be appended. */
+  dropStaged(): void {
+    const staged = [...this.#staged.values()]
+    this.#staged.clear()
+    const dropped = this.#inTurn(async () => this.release(await Promise.all(staged)))
+    dropped.catch(() => {})
+  }
+
+  /** Synced when it resolves: the references are for LevelDB to hold, until they are released. */
+  append(values: readonly Uint8Array[]): Promise<readonly ValueReference[]> {
+    if (values.length === 0) return Promise.resolve([])
+    const staged = values.map(value => this.#staged.get(value))
+    for (const value of values) this.#staged.delete(value)
+    return this.#inTurn(async () => {
+      const rest = values.filter((_, at) => staged[at] === undefined)
+      const added = rest.length > 0 ? await this.#write(rest) : []
+      const written = added.values()
+      const references: ValueReference[] = []
+      for (const one of staged) references.push(one === undefined ? must(written.next().value) : await one)
+      await this.#sync()
+      return references
+    })
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#writing.then(work)
+    this.#writing = result
+    return result
+  }
+
+  async #write(values: readonly Uint8Array[]): Promise<readonly ValueReference[]> {
     const bytes = values.reduce((sum, value) => sum + value.length, 0)
     const active = await this.#activeFor(bytes)
     const { number, nonce } = active.file
@@ -106,16 +155,23 @@ export class ValueFiles {
       offset += value.length
       return reference
     })
+    active.file.references += values.length
+    active.unsyncedBytes += bytes
     await writeAll(active.handle, values, active.end)
-    await active.handle.datasync()
     active.end = offset
     return references
   }
 
-  /** LevelDB holds these `added`, and no longer those `removed`. */
-  referred(added: readonly ValueReference[], removed: readonly ValueReference[]): void {
-    for (const { file } of added) must(this.#files.get(file)).references++
-    for (const { file: number } of removed) {
+  async #sync(): Promise<void> {
+    const active = must(this.#active)
+    if (active.unsyncedBytes === 0) return
+    await active.handle.datasync()
+    active.unsyncedBytes = 0
+  }
+
+  /** LevelDB holds these no longer, or never will. */
+  release(references: readonly ValueReference[]): void {
+    for (const { file: number } of references) {
       const file = must(this.#files.get(number))
       if (--file.references === 0 && number !== this.#active?.file.number) this.#bury(number)
     }
@@ -150,6 +206,7 @@ export class ValueFiles {
   async close(): Promise<void> {
     for (const { descriptor } of this.#opened.values()) closeSync(descriptor)
     this.#opened.clear()
+    await this.#writing.catch(() => {})
     await this.#active?.handle.close()
     this.#active = undefined
     await this.#removing
@@ -158,6 +215,7 @@ export class ValueFiles {
   async #activeFor(bytes: number): Promise<ActiveFile> {
     const before = this.#active
     if (before !== undefined && before.end + bytes <= fileBytesMax) return before
+    if (before !== undefined) await this.#sync()
     const made = await mkdir(this.#directory, { recursive: true, mode: 0o700 })
     if (made !== undefined) await syncDirectory(dirname(this.#directory))
     const number = this.#nextNumber++
@@ -176,7 +234,7 @@ export class ValueFiles {
     }
     const file = { number, nonce, references: 0 }
     this.#files.set(number, file)
-    this.#active = { file, handle, end: headerBytes }
+    this.#active = { file, handle, end: headerBytes, unsyncedBytes: 0 }
     if (before !== undefined) {
       await before.handle.close()
       if (before.file.references === 0) this.#bury(before.file.number)

@@ -5,7 +5,7 @@
 // previous version is), index above the run's first, timestamp, row, and the previous version's own record, whole.
 
 import { crc32 } from 'node:zlib'
-import { must } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { ByteReader, fixedBytes, varintBytesMax, writeFixed, writeVarint } from './byte-writer.ts'
@@ -64,6 +64,7 @@ export class LiveRun {
   /** What has been read back, by row, oldest first, and how far. */
   readonly #read = new Map<string, StoredEffect[]>()
   #readTo = headBytesMax
+  #encoded: Buffer | undefined
 
   constructor(source: Source, firstIndex: Index, timestamp: Timestamp, isFirst: boolean) {
     this.#target = Buffer.allocUnsafeSlow(isFirst ? firstRoomBytes : laterRoomBytes)
@@ -80,6 +81,7 @@ export class LiveRun {
 
   /** `previous`: the record of what the effect replaced, and where in its bytes. Returns the bytes that it takes. */
   push({ keyspace, key, index, timestamp }: NewVersion, previous: RecordBytes | undefined): number {
+    assert(this.#encoded === undefined, 'a run grows until it is encoded')
     const recordBytes = previous === undefined ? 0 : previous.end - previous.start
     const bytes = effectHeaderBytesMax + 1 + key.length + recordBytes
     if (this.#end + bytes > this.#target.length) this.#grow(bytes)
@@ -120,8 +122,12 @@ export class LiveRun {
     else known.push(effect)
   }
 
-  /** As stored. */
+  /** As stored; nothing is pushed any more. */
   encode(): Buffer {
+    return (this.#encoded ??= this.#encode())
+  }
+
+  #encode(): Buffer {
     const head = Buffer.allocUnsafe(headBytesMax)
     head[0] = formatVersion
     let offset = writeFixed(head, this.firstStamp, bodyOffset)

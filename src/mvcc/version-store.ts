@@ -29,7 +29,7 @@ import {
   type Source,
   tombstonePrefix,
 } from './engine-keys.ts'
-import { encodeRunBounds } from './history-run.ts'
+import { type LiveRun, encodeRunBounds } from './history-run.ts'
 import { decodeStored, type KeyRecord, latestRecord, toRecord } from './key-record.ts'
 import { checkMarkers, firstMarker, firstMarkerOperations } from './marker.ts'
 import { ReadView } from './read-view.ts'
@@ -107,6 +107,8 @@ export class VersionStore {
   readonly #writer: BatchWriter
   readonly #lastStored = (source: Source): number =>
     Math.max(this.#frozen?.lastIndex(source) ?? 0, this.#runs.lastIndex(source))
+  readonly #onFullRun = (run: LiveRun): void =>
+    this.#engine.stage(runPrefix + encodeRunId(run.source, run.firstIndex), run.encode())
   #live: WriteBuffer
   /** On its way into the engine, and read through until it is there. */
   #frozen: WriteBuffer | undefined
@@ -118,7 +120,7 @@ export class VersionStore {
     this.#engine = engine
     this.#yieldNow = options.yieldNow
     this.#rows = new RowTable(options.cacheBytesMax ?? rowCacheBytesDefault, options.hashSeed)
-    this.#live = new WriteBuffer(1, this.#rows)
+    this.#live = new WriteBuffer(1, this.#rows, this.#onFullRun)
     this.#runs = new RunIndex(engine)
     this.#writer = writer
   }
@@ -143,8 +145,14 @@ export class VersionStore {
     return { kind: 'opened', store, recordedFlush }
   }
 
+  /** What waits in memory. */
   get dirtyBytes(): number {
     return this.#live.bytes
+  }
+
+  /** What of it a flush has yet to write: rows as they are then, without what they were and the history. */
+  get dirtyRowBytes(): number {
+    return this.#live.rowBytes
   }
 
   get isDirty(): boolean {
@@ -293,7 +301,7 @@ export class VersionStore {
     return this.#writer.exclusive(async () => {
       await betweenEntries()
       const frozen = this.#live
-      this.#live = new WriteBuffer(frozen.number + 1, this.#rows)
+      this.#live = new WriteBuffer(frozen.number + 1, this.#rows, this.#onFullRun)
       this.#frozen = frozen
       const operations: EngineBatchOperation[] = [...extra()]
       this.#writer.recordedFlush = recordedLogFlush
@@ -342,7 +350,8 @@ export class VersionStore {
       // Stays odd, and reads refused, when `work` fails: what is stored then is half of each.
       if (this.#installs % 2 === 0) this.#installs++
       this.#rows.clear()
-      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows)
+      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows, this.#onFullRun)
+      this.#engine.dropStaged()
       this.#runs.clear()
       await work(operations => this.#writer.write(operations))
       await this.#loadRuns()

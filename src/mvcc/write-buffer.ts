@@ -25,20 +25,26 @@ export class WriteBuffer {
   readonly number: number
   readonly runs: LiveRun[] = []
   readonly #table: RowTable
+  readonly #onFullRun: (run: LiveRun) => void
   /** Of each row where its newest version in this buffer is, and what the engine holds: by position. */
   readonly #places: Place[] = []
   readonly #stored: Stored[] = []
   /** Of the first so many rows, once a scan has asked. */
   readonly #names: string[] = []
+  /** Of its rows, each as it was first put: about what the engine will get under 'd'. */
+  rowBytes = 0
+  /** Of everything in it, rows that were overwritten in it and history included. */
   bytes = 0
   /** Of `runs`, the one that effects go to; one a source. */
   readonly #open: LiveRun[] = []
   /** Once frozen: positions by name. */
   #sorted: readonly number[] | undefined
 
-  constructor(number: number, table: RowTable) {
+  /** `onFullRun`: the run takes no more, and is still looked through. */
+  constructor(number: number, table: RowTable, onFullRun: (run: LiveRun) => void) {
     this.number = number
     this.#table = table
+    this.#onFullRun = onFullRun
   }
 
   get size(): number {
@@ -55,8 +61,12 @@ export class WriteBuffer {
     const position = isHere ? this.#table.positionOf(before) : this.#places.length
     const { place, crc } = this.#table.put(from, before, this.number, position)
     this.#places[position] = place
-    this.bytes += 1 + from.key.length + from.value.length
-    if (!isHere) this.#stored.push(stored)
+    const bytes = 1 + from.key.length + from.value.length
+    this.bytes += bytes
+    if (!isHere) {
+      this.rowBytes += bytes
+      this.#stored.push(stored)
+    }
     return crc
   }
 
@@ -116,6 +126,7 @@ export class WriteBuffer {
       assert(index >= open.lastIndex, 'indexes of one source ascend')
       // A run never ends inside an entry: its first index names it.
       if (open.bytes < runBytesMax || index === open.lastIndex) return open
+      this.#onFullRun(open)
     } else {
       assert(index > lastStored(source), 'the buffer is frozen between entries only, and indexes of one source ascend')
     }

@@ -51,6 +51,7 @@ export interface StoreOptions {
   readonly timing: ReplicaTiming & { readonly tickMs: number }
   readonly limits: ReplicaLimits & {
     readonly engineFlushBytes: number
+    readonly engineDirtyBytes: number
     readonly engineFlushMs: number
     readonly logRetainedBytes: number
     readonly historyRetentionMs: number
@@ -239,7 +240,7 @@ export class Store implements ReplicaHost {
   }
 
   isApplyHeld(): boolean {
-    return this.versions.dirtyBytes > this.limits.engineFlushBytes * applyHeldFactor
+    return this.versions.dirtyBytes > this.limits.engineDirtyBytes * applyHeldFactor
   }
 
   onSystemWrite(key: Uint8Array, value: Uint8Array | undefined): void {
@@ -398,6 +399,11 @@ export class Store implements ReplicaHost {
     this.#flushTimer = this.clock.setTimer(this.limits.engineFlushMs, () => this.#flushDue())
   }
 
+  get #isMuchDirty(): boolean {
+    const { engineFlushBytes, engineDirtyBytes } = this.limits
+    return this.versions.dirtyRowBytes >= engineFlushBytes || this.versions.dirtyBytes >= engineDirtyBytes
+  }
+
   #flushDue(): void {
     this.#flushTimer?.cancel()
     this.#flushTimer = undefined
@@ -415,7 +421,7 @@ export class Store implements ReplicaHost {
       this.clock.defer(() => {
         if (this.#isClosed) return
         for (const replica of this.#replicas.values()) replica.tick()
-        if (this.#flushTimer !== undefined && this.versions.dirtyBytes >= this.limits.engineFlushBytes) this.#flushDue()
+        if (this.#flushTimer !== undefined && this.#isMuchDirty) this.#flushDue()
         this.#options.onTick()
         this.#tickWaiters.expire(this.clock.monotonicMs())
       })
@@ -484,4 +490,4 @@ export class Store implements ReplicaHost {
 }
 
 /** Applying waits for the engine when this many flushes' worth is dirty. */
-const applyHeldFactor = 4
+const applyHeldFactor = 2

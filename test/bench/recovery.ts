@@ -126,6 +126,11 @@ await withCluster([], async (cluster, peer) => {
   await restarts(cluster)
   await snapshot(cluster, peer)
 })
-const neverFlushed = ['--set', 'engineFlushMs=3600000', '--set', 'engineFlushBytes=67108864']
+const mebibyte = 1024 * 1024
+const neverFlushed = [
+  'engineFlushMs=3600000',
+  `engineFlushBytes=${256 * mebibyte}`,
+  `engineDirtyBytes=${1024 * mebibyte}`,
+].flatMap(limit => ['--set', limit])
 await withCluster(neverFlushed, unapplied)
 console.log(table.toString())

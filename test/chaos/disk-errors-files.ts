@@ -75,6 +75,8 @@ export class FailingDisk {
       getPart: (key, start, end) => engine.getPart(key, start, end),
       read: (span, options) => engine.read(span, options),
       snapshot: () => engine.snapshot(),
+      stage: (key, value) => engine.stage(key, value),
+      dropStaged: () => engine.dropStaged(),
       approximateBytes: span => engine.approximateBytes(span),
       close: () => engine.close(),
       write: async batch => {

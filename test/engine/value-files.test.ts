@@ -156,14 +156,49 @@ describe('values that are kept apart', () => {
     expect(engine.get('h1')).toEqual(value('1'))
   })
 
-  test('are synced before LevelDB is told of them', async () => {
+  test('that are staged are in their file long before their batch, and read by nobody until then', async () => {
+    const staged = ['h1', 'h2', 'h3'].map(key => ({ key, value: value(key, 50_000) }))
+    for (const { key, value: bytes } of staged) engine.stage(key, bytes)
+    await until('the file has all of them', async () => files().length === 1 && statSync(pathOf(0)).size > 150_000)
+    expect(engine.get('h1')).toBeUndefined()
+    await engine.write([...staged.slice(0, 2), { key: 'h4', value: value('4') }])
+    expect(statSync(pathOf(0)).size).toBeLessThan(170_000)
+    await engine.write(staged.slice(2))
+    for (const { key, value: bytes } of staged) expect(engine.get(key)).toEqual(bytes)
+    expect(engine.get('h4')).toEqual(value('4'))
+    await restart()
+    for (const { key, value: bytes } of staged) expect(engine.get(key)).toEqual(bytes)
+  })
+
+  test('that were staged in vain keep no file', async () => {
+    engine.stage('h1', value('1'))
+    engine.stage('h2', value('2', fileBytes - 100_000))
+    engine.stage('h3', value('3', 200_000))
+    engine.dropStaged()
+    await until('the first file is gone', async () => files()[0] === '0000000002.values')
+    // Those of before count no longer.
+    await engine.write([{ key: 'h3', value: value('anew') }])
+    expect(engine.get('h3')).toEqual(value('anew'))
+  })
+
+  test('that are staged and cannot be synced are never put: no batch is written any more', async () => {
+    let syncs = 0
+    const { restore } = await spyOnSyncs(async sync => {
+      await sync()
+      // The first is of the file's header.
+      if (++syncs === 2) throw new Error('the disk is ill')
+    })
+    engine.stage('h1', value('1', 3 * 1024 * 1024))
+    await until('the value was to be synced', async () => syncs === 2)
+    restore()
+    await expect(engine.write([{ key: 'h2', value: value('2') }])).rejects.toThrow('ill')
+    expect(engine.get('h2')).toBeUndefined()
+  })
+
+  test.each(['staged before', 'not staged'])('are synced before LevelDB is told of them: %s', async how => {
     const done: string[] = []
-    const handle = await open(join(folder, 'probe'), 'w')
-    const prototype = Object.getPrototypeOf(handle) as FileHandle
-    await handle.close()
-    const { datasync } = prototype
-    vi.spyOn(prototype, 'datasync').mockImplementation(async function (this: FileHandle) {
-      await datasync.call(this)
+    const { restore } = await spyOnSyncs(async sync => {
+      await sync()
       done.push('values synced')
     })
     const { batch } = ClassicLevel.prototype
@@ -176,13 +211,29 @@ describe('values that are kept apart', () => {
       }
       return chained as never
     })
+    const put = (key: string, bytes: Buffer): Promise<void> => {
+      if (how === 'staged before') engine.stage(key, bytes)
+      return engine.write([{ key, value: bytes }])
+    }
     try {
-      await engine.write([{ key: 'h1', value: value('1') }])
-      await engine.write([{ key: 'h2', value: value('2') }])
+      await put('h1', value('1'))
+      await put('h2', value('2'))
       // The first file's header comes first.
       expect(done).toEqual(['values synced', 'values synced', 'batch', 'values synced', 'batch'])
     } finally {
+      restore()
       vi.restoreAllMocks()
     }
   })
 })
+
+async function spyOnSyncs(instead: (sync: () => Promise<void>) => Promise<void>): Promise<{ restore: () => void }> {
+  const handle = await open(join(folder, 'probe'), 'w')
+  const prototype = Object.getPrototypeOf(handle) as FileHandle
+  await handle.close()
+  const { datasync } = prototype
+  const spy = vi.spyOn(prototype, 'datasync').mockImplementation(function (this: FileHandle) {
+    return instead(() => datasync.call(this))
+  })
+  return { restore: () => spy.mockRestore() }
+}

@@ -105,9 +105,11 @@ describe('what reaches the engine', () => {
     const engine = createMemoryEngine()
     const store = await open(engine)
     put(store, 1, 'key', 'value')
-    expect([store.isDirty, store.dirtyBytes > 0]).toEqual([true, true])
+    put(store, 2, 'key', 'again')
+    expect([store.isDirty, store.dirtyRowBytes]).toEqual([true, '\0keyvalue'.length])
+    expect(store.dirtyBytes).toBeGreaterThan(2 * store.dirtyRowBytes)
     await store.flush(9, () => {
-      expect([store.isDirty, store.dirtyBytes]).toEqual([false, 0])
+      expect([store.isDirty, store.dirtyRowBytes, store.dirtyBytes]).toEqual([false, 0, 0])
       return [{ key: store.localKey(source.rangeId, 'applied'), value: bytes('1') }]
     })
     expect(text(store.readLocal(source.rangeId, 'applied'))).toBe('1')
@@ -138,6 +140,23 @@ describe('what reaches the engine', () => {
     await store.flush(1, nothingExtra)
     for (const row of rows)
       expect(text((await store.getAt(userKeyspace, bytes(row), 15 as Timestamp))?.value)).toBe(`${row}, old`)
+  })
+
+  test('is staged run by run as they are full, unless an install comes before the flush', async () => {
+    const engine = createMemoryEngine()
+    const staged = new Map<string, Uint8Array>()
+    const store = await open({
+      ...engine,
+      stage: (key, value) => void staged.set(key, value),
+      dropStaged: () => staged.clear(),
+    })
+    for (let index = 1; index <= 20; index++) put(store, index, 'key', String(index % 10).repeat(50_000))
+    expect(staged.size).toBeGreaterThan(2)
+    await store.flush(1, nothingExtra)
+    for (const [key, value] of staged) expect(Buffer.from(engine.get(key) ?? []).equals(value)).toBe(true)
+    expect(countKeys(engine, 'h')).toBe(staged.size + 1)
+    await store.install(async () => {})
+    expect(staged.size).toBe(0)
   })
 
   test('must not be frozen in the middle of an entry', async () => {

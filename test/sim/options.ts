@@ -62,7 +62,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       // Tiny limits make rare paths common.
       entryBytes: tiny() ? 256 : mebibyte,
       engineFlushMs: pick(20, 100, 400),
-      engineFlushBytes: tiny() ? 512 : 4 * mebibyte,
+      engineDirtyBytes: tiny() ? 512 : 4 * mebibyte,
       logRetainedBytes: pick(1, 2_000, 64 * mebibyte),
       logSegmentBytes: pick(8_192, 32_768, 131_072),
       historyRetentionMs: pick(2_000, 10_000, 600_000),

@@ -171,6 +171,8 @@ interface DiskSide {
 function createEngine(table: Table, disk: DiskSide): Engine {
   let state: 'open' | 'failed' | 'closed' = 'open'
   let writing: Promise<void> | undefined
+  /** What was promised for which key. */
+  const staged = new Map<EngineKey, Uint8Array>()
 
   const checkOpen = (): void => {
     if (state === 'closed') throw new Error('the database is not open')
@@ -203,6 +205,8 @@ function createEngine(table: Table, disk: DiskSide): Engine {
       if (state === 'failed') throw new Error('the engine failed before: nothing more is written')
       let bytes = 0
       const copied = batch.map(({ key, value }) => {
+        assert(!staged.has(key) || staged.get(key) === value, 'what is put is what was staged')
+        staged.delete(key)
         bytes += key.length + (value?.length ?? 0)
         return { key, value: value === undefined ? undefined : Uint8Array.prototype.slice.call(value) }
       })
@@ -230,6 +234,11 @@ function createEngine(table: Table, disk: DiskSide): Engine {
       return value === undefined || end > value.length ? undefined : value.subarray(start, end)
     },
     read: (span, options) => read(undefined, span, options),
+    stage(key, value) {
+      checkOpen()
+      staged.set(key, value)
+    },
+    dropStaged: () => staged.clear(),
     async write(batch) {
       const written = write(batch)
       writing ??= written

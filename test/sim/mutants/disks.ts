@@ -159,6 +159,45 @@ export const diskMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'are synced before' },
   },
   {
+    name: 'staged-values-not-synced',
+    rows: [36],
+    does: 'What was written long before its batch counts as synced.',
+    edits: [
+      {
+        file: valueFiles,
+        find: '      await this.#sync()\n      return references\n',
+        replace: '      return references\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'are synced before' },
+  },
+  {
+    name: 'values-after-a-failed-sync',
+    rows: [36],
+    does: 'After a sync of values that failed the next one is believed.',
+    edits: [
+      {
+        file: valueFiles,
+        find: '    this.#writing = result\n',
+        replace: '    this.#writing = result.catch(() => {})\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'cannot be synced' },
+  },
+  {
+    name: 'staged-in-vain',
+    rows: [0],
+    does: 'Values that were written for a batch that never came keep their file.',
+    edits: [
+      {
+        file: valueFiles,
+        find: 'async () => this.release(await Promise.all(staged))',
+        replace: 'async () => void (await Promise.all(staged))',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'in vain' },
+  },
+  {
     name: 'value-file-gone-under-its-reader',
     rows: [0],
     does: 'A file of values is removed although a snapshot may still read it.',

@@ -204,7 +204,7 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: versionStore,
-        find: '      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows)\n',
+        find: '      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows, this.#onFullRun)\n',
         replace: '',
       },
     ],
