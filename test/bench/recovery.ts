@@ -55,6 +55,22 @@ async function restarts(cluster: ProcessCluster): Promise<void> {
   }
 }
 
+/** What the engine has not seen of ten seconds of puts is replayed from the log. */
+async function restartAfterLoad(cluster: ProcessCluster, peer: Peer): Promise<void> {
+  const node = await followerOf(cluster)
+  const full: Work = { ...writes, callers: 256, keys: 100_000, valueBytes: 256 }
+  const { perSecond } = await measure(peer, full, '0', { seconds, warmupSeconds: 0 })
+  await node.kill()
+  const tookMs = await startToServing(node)
+  table.push([
+    `restart, killed after ${seconds} s of ${Math.round(perSecond)} puts a second`,
+    `${(tookMs / 1000).toFixed(2)} s`,
+    '≤ 5 s',
+  ])
+  note(`killed after puts: ${Math.round(tookMs)} ms`)
+  await cluster.untilHealthy(limitMs)
+}
+
 async function snapshot(cluster: ProcessCluster, peer: Peer): Promise<void> {
   const node = await followerOf(cluster)
   await node.terminate()
@@ -124,6 +140,7 @@ await withCluster([], async (cluster, peer) => {
   note(`filling ${keys} keys of ${valueBytes} bytes`)
   await fill(peer, { keys, valueBytes })
   await restarts(cluster)
+  await restartAfterLoad(cluster, peer)
   await snapshot(cluster, peer)
 })
 const mebibyte = 1024 * 1024
