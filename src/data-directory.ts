@@ -31,7 +31,7 @@ export interface DirectoryIdentity {
 }
 
 /** 2: keys of the engine are UTF-8. */
-const formatVersion = 2
+const formatVersion = 3
 const identityFile = 'identity.json'
 
 export class DataDirectory {

@@ -9,15 +9,22 @@
 export type EngineKey = string
 
 /**
- * What stands under keys that begin like this is large, written once, seldom read, and removed about in the order it came:
- * an engine may keep it apart from the rest.
+ * What is large under keys that begin like this may be kept apart from the rest: history and spools, which are removed about in
+ * the order they came, and rows, which are replaced in any.
  */
-export const apartPrefixes = { history: 'h', spool: 'nspool/' } as const
+export const apartPrefixes = { rows: 'd', history: 'h', spool: 'nspool/' } as const
+/** No smaller value is kept apart, but for one that looks as if it were. */
+export const apartBytesMin = 4 * 1024
 
 export interface EngineBatchOperation {
   readonly key: EngineKey
   /** undefined deletes the key. */
   readonly value: Uint8Array | undefined
+  /**
+   * What stands under the key now has less than `apartBytesMin` bytes, or nothing does, and no other operation of the batch is on
+   * the key: the engine need not look.
+   */
+  readonly replacesSmall?: boolean
 }
 
 export interface EngineSpan {

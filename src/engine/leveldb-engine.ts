@@ -10,9 +10,10 @@ import { KvError } from '../base/errors.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Engine, EngineBatchOperation, EngineKey, EnginePair, EngineReader, EngineSpan } from './engine.ts'
 import { DamageError, apartPrefixes } from './engine.ts'
+import { LargeRows, type RowDatabase } from './large-rows.ts'
 import { findLevelDamage, hasLevelDatabase } from './leveldb-check.ts'
-import { ValueFiles, ValueMissingError } from './value-files.ts'
-import { type ValueReference, decodeReference, encodeReference, isReference } from './value-reference.ts'
+import { ValueFiles, ValueMissingError, type ValuePin, valueFileBytesDefault } from './value-files.ts'
+import { type ValueReference, decodeReference, encodeReference, isKeptApart, isReference } from './value-reference.ts'
 
 /** 4 MB, LevelDB's default, costs 31 % of the puts (DESIGN.md 17). */
 const writeBufferBytes = 64 * 1024 * 1024
@@ -21,8 +22,6 @@ export const blockCacheBytesDefault = 64 * 1024 * 1024
 /** What is handed over at once: 20,000 operations hold up everything else for tens of milliseconds (DESIGN.md 7). */
 const sliceOperations = 500
 const sliceBytes = 512 * 1024
-/** Smaller ones are not worth a sync of their own. */
-const apartBytesMin = 4 * 1024
 const apartNames = Object.values(apartPrefixes)
 const apartFirst: ReadonlySet<number> = new Set(apartNames.map(prefix => prefix.charCodeAt(0)))
 /** What an iterator may fetch at once when its reader names no limit. */
@@ -41,10 +40,13 @@ const noKey = 'n'
 export interface LevelEngineOptions {
   readonly clock: Clock
   readonly cacheBytes?: number
+  /** Of a file of values that are kept apart. */
+  readonly fileBytes?: number
 }
 
 /** Opens, or makes, the database in `directory`; a KvError 'data-directory' says why it could not, and what to do. */
-export async function openLevelEngine(directory: string, { clock, cacheBytes }: LevelEngineOptions): Promise<Engine> {
+export async function openLevelEngine(directory: string, options: LevelEngineOptions): Promise<Engine> {
+  const { clock, cacheBytes = blockCacheBytesDefault, fileBytes = valueFileBytesDefault } = options
   const isNew = !(await hasLevelDatabase(directory))
   if (!isNew) await refuseLocked(directory)
   const damage = await findLevelDamage(directory)
@@ -56,7 +58,7 @@ export async function openLevelEngine(directory: string, { clock, cacheBytes }: 
     keyEncoding: 'utf8',
     valueEncoding: 'buffer',
     writeBufferSize: writeBufferBytes,
-    cacheSize: cacheBytes ?? blockCacheBytesDefault,
+    cacheSize: cacheBytes,
   })
   try {
     await database.open()
@@ -71,7 +73,9 @@ export async function openLevelEngine(directory: string, { clock, cacheBytes }: 
     throw openError(directory, error)
   }
   try {
-    return new LevelEngine(database, await ValueFiles.open(join(directory, 'values'), referencesIn(database)), clock)
+    const values = await ValueFiles.open(join(directory, 'values'), fileBytes, referencesIn(database))
+    const rows = await ValueFiles.open(join(directory, 'rows'), fileBytes, LargeRows.references(rowDatabase(database)))
+    return new LevelEngine(database, { values, rows }, clock)
   } catch (error) {
     await database.close()
     if (error instanceof ValueMissingError) throw damageError(directory, error.message, error)
@@ -80,13 +84,20 @@ export async function openLevelEngine(directory: string, { clock, cacheBytes }: 
 }
 
 async function* referencesIn(database: Database): AsyncGenerator<ValueReference> {
-  for (const prefix of apartNames) {
+  for (const prefix of [apartPrefixes.history, apartPrefixes.spool]) {
     for await (const [key, value] of database.iterator({ gte: prefix, lt: `${prefix}\xff` })) {
       if (!isReference(value)) continue
       const reference = decodeReference(key, value)
       if (reference === undefined) throw new ValueMissingError('a reference to a value is damaged')
       yield reference
     }
+  }
+}
+
+function rowDatabase(database: Database): RowDatabase {
+  return {
+    get: key => getValue(database, key),
+    pairs: ({ start, end }) => database.iterator({ gte: start, lt: end }),
   }
 }
 
@@ -102,15 +113,23 @@ async function refuseLocked(directory: string): Promise<void> {
   await probe.close()
 }
 
+/** Beside LevelDB: history and spools, which go in the order they came, and rows, which do not. */
+interface FilesApart {
+  readonly values: ValueFiles
+  readonly rows: ValueFiles
+}
+
 class LevelEngine implements Engine {
   readonly #database: Database
-  readonly #values: ValueFiles
+  readonly #files: FilesApart
+  readonly #largeRows: LargeRows
   readonly #clock: Clock
   #isWriting = false
 
-  constructor(database: Database, values: ValueFiles, clock: Clock) {
+  constructor(database: Database, files: FilesApart, clock: Clock) {
     this.#database = database
-    this.#values = values
+    this.#files = files
+    this.#largeRows = new LargeRows(rowDatabase(database), files.rows)
     this.#clock = clock
   }
 
@@ -121,25 +140,25 @@ class LevelEngine implements Engine {
   getPart(key: EngineKey, start: number, end: number): Uint8Array | undefined {
     const stored = getValue(this.#database, key)
     if (stored === undefined) return undefined
-    if (mayBeApart(key) && isReference(stored)) return follow(this.#values, key, stored, { start, end })
+    if (isReference(stored) && mayBeApart(key)) return follow(this.#files, key, stored, { start, end })
     return end <= stored.length ? stored.subarray(start, end) : undefined
   }
 
   async read(span: EngineSpan, options: ReadOptions): Promise<readonly EnginePair[]> {
-    const pin = this.#values.pin()
+    const pin = pinAll(this.#files)
     try {
-      return await readSpan(this.#database, this.#values, undefined, span, options)
+      return await readSpan(this.#database, this.#files, undefined, span, options)
     } finally {
       pin.release()
     }
   }
 
   stage(key: EngineKey, value: Uint8Array): void {
-    if (mayBeApart(key) && isKeptApart(value)) this.#values.stage(value)
+    if (mayBeApart(key) && !isRow(key) && isKeptApart(value)) this.#files.values.stage(value)
   }
 
   dropStaged(): void {
-    this.#values.dropStaged()
+    this.#files.values.dropStaged()
   }
 
   async write(batch: readonly EngineBatchOperation[]): Promise<void> {
@@ -156,29 +175,39 @@ class LevelEngine implements Engine {
   async #writeInSlices(batch: readonly EngineBatchOperation[]): Promise<void> {
     // Of several operations on a key the last counts.
     const values = new Map<EngineKey, Uint8Array | undefined>()
+    const rows = new Map<EngineKey, Uint8Array | undefined>()
     const rest: EngineBatchOperation[] = []
     for (const operation of batch) {
-      if (mayBeApart(operation.key)) values.set(operation.key, operation.value)
-      else rest.push(operation)
+      const { key, value, replacesSmall = false } = operation
+      if (!mayBeApart(key)) rest.push(operation)
+      else if (!isRow(key)) values.set(key, value)
+      else if (replacesSmall && !isKeptApart(value)) rest.push(operation)
+      else rows.set(key, value)
     }
     const apart = [...values].flatMap(([key, value]) => (isKeptApart(value) ? [{ key, value }] : []))
     const removed = [...values.keys()].flatMap(key => this.#reference(key) ?? [])
-    const appending = this.#values.append(apart.map(({ value }) => value))
-    // Awaited once the rest is ready: it may have failed by then.
-    appending.catch(() => {})
+    // Both are awaited once the rest is ready.
+    const writing = Promise.all([
+      this.#files.values.append(apart.map(({ value }) => value)),
+      this.#largeRows.change(rows),
+    ])
+    writing.catch(() => {})
     const chained = this.#database.batch()
+    let replaced: readonly ValueReference[]
     try {
-      for (const { key } of apart) values.delete(key)
-      for (const [key, value] of values) rest.push({ key, value })
+      for (const [key, value] of [...values, ...rows]) if (!isKeptApart(value)) rest.push({ key, value })
       await this.#fill(chained, rest)
-      const added = await appending
+      const [added, change] = await writing
       apart.forEach(({ key }, at) => chained.put(key, encodeReference(key, must(added[at]))))
+      await this.#fill(chained, change.operations)
+      replaced = change.replaced
     } catch (error) {
       await chained.close()
       throw error
     }
     await chained.write({ sync: true })
-    this.#values.release(removed)
+    this.#files.values.release(removed)
+    this.#files.rows.release(replaced)
   }
 
   async #fill(chained: Batch, operations: readonly EngineBatchOperation[]): Promise<void> {
@@ -204,10 +233,10 @@ class LevelEngine implements Engine {
   snapshot() {
     const database = this.#database
     const snapshot = database.snapshot()
-    const pin = this.#values.pin()
+    const pin = pinAll(this.#files)
     return {
       get: (key: EngineKey): Uint8Array | undefined => this.#get(key, snapshot),
-      read: (span: EngineSpan, options: ReadOptions) => readSpan(database, this.#values, snapshot, span, options),
+      read: (span: EngineSpan, options: ReadOptions) => readSpan(database, this.#files, snapshot, span, options),
       close: async () => {
         pin.release()
         await snapshot.close()
@@ -217,7 +246,7 @@ class LevelEngine implements Engine {
 
   #get(key: EngineKey, snapshot: Snapshot | undefined): Uint8Array | undefined {
     const stored = getValue(this.#database, key, snapshot)
-    return stored === undefined || !mayBeApart(key) ? stored : resolve(this.#values, key, stored)
+    return stored === undefined ? undefined : resolve(this.#files, key, stored)
   }
 
   async approximateBytes(span: EngineSpan): Promise<number> {
@@ -225,7 +254,8 @@ class LevelEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#values.close()
+    await this.#files.values.close()
+    await this.#files.rows.close()
     await this.#database.close()
   }
 }
@@ -235,18 +265,23 @@ function mayBeApart(key: EngineKey): boolean {
   return apartFirst.has(key.charCodeAt(0)) && apartNames.some(prefix => key.startsWith(prefix))
 }
 
-function isKeptApart(value: Uint8Array | undefined): value is Uint8Array {
-  return value !== undefined && (value.length >= apartBytesMin || isReference(value))
+function isRow(key: EngineKey): boolean {
+  return key.startsWith(apartPrefixes.rows)
+}
+
+function pinAll({ values, rows }: FilesApart): ValuePin {
+  const pins = [values.pin(), rows.pin()]
+  return { release: () => pins.forEach(pin => pin.release()) }
 }
 
 /** The value that `stored` is, or stands for. Throws DamageError. */
-function resolve(values: ValueFiles, key: EngineKey, stored: Uint8Array): Uint8Array {
-  return isReference(stored) ? must(follow(values, key, stored)) : stored
+function resolve(files: FilesApart, key: EngineKey, stored: Uint8Array): Uint8Array {
+  return isReference(stored) && mayBeApart(key) ? must(follow(files, key, stored)) : stored
 }
 
 /** `part`: of the value that is referred to; undefined: it is not as long. Throws DamageError. */
 function follow(
-  values: ValueFiles,
+  files: FilesApart,
   key: EngineKey,
   stored: Uint8Array,
   part?: { readonly start: number; readonly end: number },
@@ -256,7 +291,7 @@ function follow(
   const { start, end } = part ?? { start: 0, end: whole.bytes }
   if (end > whole.bytes) return undefined
   try {
-    return values.read({ ...whole, offset: whole.offset + start, bytes: end - start })
+    return (isRow(key) ? files.rows : files.values).read({ ...whole, offset: whole.offset + start, bytes: end - start })
   } catch (error) {
     if (error instanceof ValueMissingError) throw new DamageError(key, error.message, { cause: error })
     throw error
@@ -280,7 +315,7 @@ function readError(key: EngineKey, error: unknown): unknown {
 
 async function readSpan(
   database: Database,
-  values: ValueFiles,
+  files: FilesApart,
   snapshot: Snapshot | undefined,
   span: EngineSpan,
   options: ReadOptions,
@@ -302,10 +337,10 @@ async function readSpan(
       const entries = await iterator.nextv(Math.min(options.limit - pairs.length, readPairsMax))
       if (entries.length === 0) break
       for (const [key, stored] of entries) {
-        const isHere = stored === undefined || !mayBeApart(key)
+        const isHere = stored === undefined || !isReference(stored) || !mayBeApart(key)
         // What stands for large values is small: far more of it comes at once than was asked for.
         if (!isHere && bytes >= bytesMax) return pairs
-        const value = isHere ? (stored ?? emptyValue) : resolve(values, key, stored)
+        const value = isHere ? (stored ?? emptyValue) : resolve(files, key, stored)
         pairs.push({ key, value })
         bytes += key.length + value.length
       }

@@ -17,9 +17,11 @@ import { must } from '../base/assert.ts'
 import type { ValueReference } from './value-reference.ts'
 
 /** Small enough that history of ten minutes goes piece by piece, large enough that files are few. */
-const fileBytesMax = 64 * 1024 * 1024
+export const valueFileBytesDefault = 64 * 1024 * 1024
 /** Of files that are read, the last so many stay open. */
 const openFilesMax = 16
+/** What is read at once of many values. */
+const readBytesMax = 1024 * 1024
 /** What is staged is synced so often: a batch would have to wait for all of it. */
 const unsyncedBytesMax = 2 * 1024 * 1024
 const magic = Buffer.from('quorate-values-1')
@@ -42,6 +44,9 @@ interface ValueFile {
   readonly nonce: number
   /** How many LevelDB holds, or will: those written, until they are released. */
   references: number
+  /** Of what is referred to, and of the file. */
+  liveBytes: number
+  bytes: number
 }
 
 interface OpenedFile {
@@ -58,6 +63,8 @@ interface ActiveFile {
 }
 
 export class ValueFiles {
+  /** Of a file, unless what is appended at once takes more. */
+  readonly fileBytes: number
   readonly #directory: string
   readonly #files = new Map<number, ValueFile>()
   #nextNumber: number
@@ -75,8 +82,9 @@ export class ValueFiles {
   /** One piece of writing after another, until one fails. */
   #writing: Promise<unknown> = Promise.resolve()
 
-  private constructor(directory: string, nextNumber: number) {
+  private constructor(directory: string, fileBytes: number, nextNumber: number) {
     this.#directory = directory
+    this.fileBytes = fileBytes
     this.#nextNumber = nextNumber
   }
 
@@ -84,18 +92,25 @@ export class ValueFiles {
    * `references`: all that LevelDB holds. Files that nothing refers to are removed. Throws ValueMissingError where what is
    * referred to is not there.
    */
-  static async open(directory: string, references: AsyncIterable<ValueReference>): Promise<ValueFiles> {
+  static async open(
+    directory: string,
+    fileBytes: number,
+    references: AsyncIterable<ValueReference>,
+  ): Promise<ValueFiles> {
     const names = await readdir(directory).catch((error: unknown) => {
       if (isNotThere(error)) return []
       throw error
     })
     const numbers = names.filter(name => filePattern.test(name)).map(name => Number.parseInt(name, 10))
-    const files = new ValueFiles(directory, Math.max(0, ...numbers) + 1)
+    const files = new ValueFiles(directory, fileBytes, Math.max(0, ...numbers) + 1)
     const ends = new Map<number, number>()
     for await (const { file: number, nonce, offset, bytes } of references) {
       const file = files.#files.get(number)
-      if (file === undefined) files.#files.set(number, { number, nonce, references: 1 })
-      else file.references++
+      if (file === undefined) files.#files.set(number, { number, nonce, references: 1, liveBytes: bytes, bytes: 0 })
+      else {
+        file.references++
+        file.liveBytes += bytes
+      }
       ends.set(number, Math.max(ends.get(number) ?? 0, offset + bytes))
     }
     for (const [number, end] of ends) await files.#check(number, end)
@@ -156,6 +171,8 @@ export class ValueFiles {
       return reference
     })
     active.file.references += values.length
+    active.file.liveBytes += bytes
+    active.file.bytes += bytes
     active.unsyncedBytes += bytes
     await writeAll(active.handle, values, active.end)
     active.end = offset
@@ -171,11 +188,47 @@ export class ValueFiles {
 
   /** LevelDB holds these no longer, or never will. */
   release(references: readonly ValueReference[]): void {
-    for (const { file: number } of references) {
+    for (const { file: number, bytes } of references) {
       const file = must(this.#files.get(number))
+      file.liveBytes -= bytes
       if (--file.references === 0 && number !== this.#active?.file.number) this.#bury(number)
     }
     this.#removeDead()
+  }
+
+  /** The values of one file, in the order in which they are there. Throws ValueMissingError. */
+  async readMany(references: readonly ValueReference[]): Promise<readonly Uint8Array[]> {
+    const [first] = references
+    if (first === undefined) return []
+    // It is the right one; but it must stay open for longer than `#opened` would keep it.
+    closeSync(openFile(this.#path(first.file), first.nonce))
+    const handle = await open(this.#path(first.file), 'r')
+    try {
+      const values: Uint8Array[] = []
+      for (const group of groupsOf(references, readBytesMax)) {
+        const start = must(group[0]).offset
+        const last = must(group.at(-1))
+        const bytes = Buffer.allocUnsafeSlow(last.offset + last.bytes - start)
+        await readAll(handle, bytes, start)
+        for (const { offset, bytes: length } of group)
+          values.push(bytes.subarray(offset - start, offset - start + length))
+      }
+      return values
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /** The file with the least in it that is still referred to, once all together waste more than they hold and `slackBytes`. */
+  worst(slackBytes: number): number | undefined {
+    let wasted = -slackBytes
+    let worst: ValueFile | undefined
+    for (const file of this.#files.values()) {
+      wasted += file.bytes - 2 * file.liveBytes
+      const isActive = file.number === this.#active?.file.number
+      if (!isActive && (worst === undefined || shareOf(file) < shareOf(worst))) worst = file
+    }
+    return wasted > 0 ? worst?.number : undefined
   }
 
   /** Throws ValueMissingError. */
@@ -214,7 +267,7 @@ export class ValueFiles {
 
   async #activeFor(bytes: number): Promise<ActiveFile> {
     const before = this.#active
-    if (before !== undefined && before.end + bytes <= fileBytesMax) return before
+    if (before !== undefined && before.end + bytes <= this.fileBytes) return before
     if (before !== undefined) await this.#sync()
     const made = await mkdir(this.#directory, { recursive: true, mode: 0o700 })
     if (made !== undefined) await syncDirectory(dirname(this.#directory))
@@ -232,7 +285,7 @@ export class ValueFiles {
       await handle.close()
       throw error
     }
-    const file = { number, nonce, references: 0 }
+    const file = { number, nonce, references: 0, liveBytes: 0, bytes: 0 }
     this.#files.set(number, file)
     this.#active = { file, handle, end: headerBytes, unsyncedBytes: 0 }
     if (before !== undefined) {
@@ -288,11 +341,16 @@ export class ValueFiles {
       throw isNotThere(error) ? new ValueMissingError(`${path} is missing`, { cause: error }) : error
     })
     if (found.size < end) throw new ValueMissingError(`${path} has ${found.size} bytes, and values up to ${end}`)
+    must(this.#files.get(number)).bytes = found.size
   }
 
   #path(number: number): string {
     return join(this.#directory, `${String(number).padStart(numberDigits, '0')}.values`)
   }
+}
+
+function shareOf({ liveBytes, bytes }: ValueFile): number {
+  return liveBytes / Math.max(1, bytes)
 }
 
 function isNotThere(error: unknown): boolean {
@@ -318,6 +376,27 @@ function openFile(path: string, nonce: number): number {
     throw error
   }
   return descriptor
+}
+
+/** Neighbours, so that each group spans at most `bytesMax` bytes, or has one value. */
+function* groupsOf(references: readonly ValueReference[], bytesMax: number): Generator<readonly ValueReference[]> {
+  let group: ValueReference[] = []
+  for (const reference of references) {
+    if (reference.offset + reference.bytes - (group[0]?.offset ?? 0) > bytesMax && group.length > 0) {
+      yield group
+      group = []
+    }
+    group.push(reference)
+  }
+  yield group
+}
+
+async function readAll(handle: FileHandle, target: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < target.length; ) {
+    const { bytesRead } = await handle.read(target, done, target.length - done, position + done)
+    if (bytesRead === 0) throw new ValueMissingError('a file of values ends before one of them')
+    done += bytesRead
+  }
 }
 
 async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {

@@ -3,7 +3,7 @@
 // Stored: tag, CRC over the key and the rest, file number, the file's nonce, offset, length.
 
 import { crc32 } from 'node:zlib'
-import type { EngineKey } from './engine.ts'
+import { type EngineKey, apartBytesMin } from './engine.ts'
 
 export interface ValueReference {
   readonly file: number
@@ -15,7 +15,7 @@ export interface ValueReference {
 
 /** No stored value begins with it: those of callers begin with their format's version, and one that does not is kept apart. */
 export const referenceTag = 0xff
-const referenceBytes = 21
+export const referenceBytes = 21
 const bodyOffset = 5
 
 export function encodeReference(key: EngineKey, { file, nonce, offset, bytes }: ValueReference): Buffer {
@@ -27,6 +27,10 @@ export function encodeReference(key: EngineKey, { file, nonce, offset, bytes }: 
   target.writeUInt32LE(bytes, bodyOffset + 12)
   target.writeUInt32LE(referenceCrc(key, target), 1)
   return target
+}
+
+export function isKeptApart(value: Uint8Array | undefined): value is Uint8Array {
+  return value !== undefined && (value.length >= apartBytesMin || isReference(value))
 }
 
 export function isReference(stored: Uint8Array): boolean {

@@ -49,7 +49,7 @@ export function prefixSpan(prefix: string, rows?: RowSpan): EngineSpan {
   }
 }
 
-export const latestPrefix = 'd'
+export const latestPrefix = apartPrefixes.rows
 export const tombstonePrefix = 't'
 export const runPrefix = apartPrefixes.history
 export const lockPrefix = 'k'

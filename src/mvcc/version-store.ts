@@ -36,7 +36,7 @@ import { ReadView } from './read-view.ts'
 import { type Place, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
 import { type Latest, type NewVersion, type Version, readLatest, readVersion } from './version.ts'
-import { type Stored, WriteBuffer, noRows } from './write-buffer.ts'
+import { WriteBuffer, noRows, storedAs } from './write-buffer.ts'
 
 export type { Source } from './engine-keys.ts'
 export type { KeyRecord } from './key-record.ts'
@@ -372,10 +372,8 @@ export class VersionStore {
     const replaces = latest !== undefined && latest.timestamp === timestamp && latest.index === index
     const previous = replaces ? this.#replacedBy(put, must(place)) : latest
     this.#live.record(put, previous, this.#lastStored)
-    let stored: Stored = 'nothing'
-    if (latest !== undefined) stored = latest.deleted ? 'tombstone' : 'latest'
     if (timestamp > this.#newestStamp) this.#newestStamp = timestamp
-    return this.#live.put(put, place, stored)
+    return this.#live.put(put, place, storedAs(latest))
   }
 
   /** What the version at `place`, of the same entry as `put`, had replaced. */
@@ -453,9 +451,11 @@ export class VersionStore {
       const version = frozen.version(position)
       const own = version.deleted ? tombstonePrefix : latestPrefix
       const other = version.deleted ? latestPrefix : tombstonePrefix
-      operations.push({ key: own + version.row, value: version.record })
-      const isOtherStored = frozen.stored(position) === (version.deleted ? 'latest' : 'tombstone')
-      if (isOtherStored) operations.push({ key: other + version.row, value: undefined })
+      const stored = frozen.stored(position)
+      const replacesSmall = stored !== 'large latest'
+      operations.push({ key: own + version.row, value: version.record, replacesSmall })
+      const isOtherStored = stored !== 'nothing' && (stored === 'tombstone') !== version.deleted
+      if (isOtherStored) operations.push({ key: other + version.row, value: undefined, replacesSmall })
       if (operations.length < sliceEnd) continue
       sliceEnd += sliceOperations
       await this.#yieldNow()

@@ -3,14 +3,16 @@
 
 import { assert, must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
+import { apartBytesMin } from '../engine/engine.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RowSpan, Source } from './engine-keys.ts'
 import { LiveRun, type RecordBytes, runBytesMax } from './history-run.ts'
 import type { Place, RowTable } from './row-table.ts'
-import type { NewVersion, Version } from './version.ts'
+import type { Latest, NewVersion, Version } from './version.ts'
 
 /** What the engine holds for a row before the buffer goes in. */
-export type Stored = 'nothing' | 'latest' | 'tombstone'
+/** `large latest`: the engine may keep it apart. */
+export type Stored = 'nothing' | 'latest' | 'large latest' | 'tombstone'
 
 /** By row; the versions are decoded when they are wanted. */
 export interface BufferedRows {
@@ -151,6 +153,13 @@ export class WriteBuffer {
     }
     return low
   }
+}
+
+/** `latest`: what a first write to the buffer finds. The engine has it, or will before it gets this buffer. */
+export function storedAs(latest: Latest | undefined): Stored {
+  if (latest === undefined) return 'nothing'
+  if (latest.deleted) return 'tombstone'
+  return latest.end - latest.start < apartBytesMin ? 'latest' : 'large latest'
 }
 
 function isSame(a: Source, b: Source | undefined): boolean {

@@ -25,7 +25,7 @@ async function build(random: Prng): Promise<void> {
   for (let life = 0; life < 4; life++) {
     const engine = await openLevelEngine(whole, { clock: systemClock })
     for (let batch = 0; batch < 4; batch++)
-      await engine.write(Array.from({ length: 60 }, () => ({ key: `d${random.below(500)}`, value: valueOf(random) })))
+      await engine.write(Array.from({ length: 60 }, () => ({ key: `e${random.below(500)}`, value: valueOf(random) })))
     await engine.close()
   }
 }

@@ -195,7 +195,11 @@ describe('values that are kept apart', () => {
     expect(engine.get('h2')).toBeUndefined()
   })
 
-  test.each(['staged before', 'not staged'])('are synced before LevelDB is told of them: %s', async how => {
+  test.each([
+    ['h', 'staged before'],
+    ['h', 'not staged'],
+    ['d', 'not staged'],
+  ])('are synced before LevelDB is told of them (under %s, %s)', async (prefix, how) => {
     const done: string[] = []
     const { restore } = await spyOnSyncs(async sync => {
       await sync()
@@ -216,8 +220,8 @@ describe('values that are kept apart', () => {
       return engine.write([{ key, value: bytes }])
     }
     try {
-      await put('h1', value('1'))
-      await put('h2', value('2'))
+      await put(`${prefix}1`, value('1'))
+      await put(`${prefix}2`, value('2'))
       // The first file's header comes first.
       expect(done).toEqual(['values synced', 'values synced', 'batch', 'values synced', 'batch'])
     } finally {

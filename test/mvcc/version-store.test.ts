@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Index, RangeId, ReplicaId } from '../../src/base/ids.ts'
 import { systemKeyspace, userKeyspace } from '../../src/base/ids.ts'
-import { DamageError } from '../../src/engine/engine.ts'
+import { DamageError, apartBytesMin } from '../../src/engine/engine.ts'
 import { type Source, VersionStore } from '../../src/mvcc/version-store.ts'
 import { type Timestamp, timestampMax } from '../../src/time/timestamp.ts'
 import { createMemoryEngine, type MemoryEngine } from '../support/memory-engine.ts'
@@ -98,6 +98,19 @@ describe('what reaches the engine', () => {
       step()
       await store.flush(1, nothingExtra)
       expect([countKeys(engine, 'd'), countKeys(engine, 't')]).toEqual(prefix === 'd' ? [1, 0] : [0, 1])
+    }
+  })
+
+  test('says of no large row that it is small, whether it is replaced, removed and put again', async () => {
+    const store = await open(createMemoryEngine())
+    const [small, large] = ['s'.repeat(10), 'l'.repeat(apartBytesMin)]
+    // The engine asserts it.
+    const steps = [large, small, large, large, undefined, small, undefined, large, undefined, undefined]
+    for (const [at, value] of steps.entries()) {
+      if (value === undefined) remove(store, at + 1, 'key')
+      else put(store, at + 1, 'key', value)
+      await store.flush(1, nothingExtra)
+      expect(text(store.get(userKeyspace, bytes('key'))?.value)).toBe(value)
     }
   })
 

@@ -7,14 +7,15 @@
 import { assert } from '../../src/base/assert.ts'
 import { KvError } from '../../src/base/errors.ts'
 import type { Prng } from '../../src/base/prng.ts'
-import type {
-  Engine,
-  EngineBatchOperation,
-  EngineKey,
-  EnginePair,
-  EngineReader,
-  EngineSnapshot,
-  EngineSpan,
+import {
+  type Engine,
+  type EngineBatchOperation,
+  type EngineKey,
+  type EnginePair,
+  type EngineReader,
+  type EngineSnapshot,
+  type EngineSpan,
+  apartBytesMin,
 } from '../../src/engine/engine.ts'
 
 type ReadOptions = Parameters<EngineReader['read']>[1]
@@ -204,7 +205,9 @@ function createEngine(table: Table, disk: DiskSide): Engine {
       assert(writing === undefined, 'the engine is handed one write at a time')
       if (state === 'failed') throw new Error('the engine failed before: nothing more is written')
       let bytes = 0
-      const copied = batch.map(({ key, value }) => {
+      const copied = batch.map(({ key, value, replacesSmall = false }) => {
+        const before = replacesSmall ? table.get(undefined, key) : undefined
+        assert(before === undefined || before.length < apartBytesMin, `what ${key} replaces is small`)
         assert(!staged.has(key) || staged.get(key) === value, 'what is put is what was staged')
         staged.delete(key)
         bytes += key.length + (value?.length ?? 0)

@@ -4,6 +4,7 @@ import { crashes, manyClients, shortLogs, slowDisks } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const valueFiles = 'src/engine/value-files.ts'
+const largeRows = 'src/engine/large-rows.ts'
 const chain = 'src/log/segment-chain.ts'
 const flushWriter = 'src/log/flush-writer.ts'
 const replicaLog = 'src/log/replica-log.ts'
@@ -198,6 +199,46 @@ export const diskMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'in vain' },
   },
   {
+    name: 'row-moved-over-a-newer-one',
+    rows: [0],
+    does: 'A large row is moved to another file by the batch that replaces it.',
+    edits: [{ file: largeRows, find: '      if (rows.has(row.key)) continue\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/engine/large-rows.test.ts', name: 'agree with a map' },
+  },
+  {
+    name: 'place-of-a-row-outlives-it',
+    rows: [0],
+    does: 'What a large row left behind still counts for it.',
+    edits: [
+      {
+        file: largeRows,
+        find: 'for (const { reference } of [...before, ...moved]) operations',
+        replace: 'for (const { reference } of moved) operations',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/engine/large-rows.test.ts', name: 'agree with a map' },
+  },
+  {
+    name: 'rows-never-moved',
+    rows: [0],
+    does: 'One large row that stays keeps its file.',
+    edits: [{ file: largeRows, find: 'rows.size === 0 ? undefined', replace: 'rows.size >= 0 ? undefined' }],
+    caughtBy: { kind: 'unit', test: 'test/engine/large-rows.test.ts', name: 'no file to itself' },
+  },
+  {
+    name: 'large-row-taken-for-a-small-one',
+    rows: [0],
+    does: 'A large row that is replaced is never given back.',
+    edits: [
+      {
+        file: 'src/mvcc/write-buffer.ts',
+        find: "return latest.end - latest.start < apartBytesMin ? 'latest' : 'large latest'",
+        replace: "return 'latest'",
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'replaced, removed and put again' },
+  },
+  {
     name: 'value-file-gone-under-its-reader',
     rows: [0],
     does: 'A file of values is removed although a snapshot may still read it.',
@@ -210,7 +251,7 @@ export const diskMutants: readonly Mutant[] = [
     name: 'value-references-not-counted-at-start',
     rows: [0],
     does: 'After a start a file of values goes with the first of several that are removed.',
-    edits: [{ file: valueFiles, find: '      else file.references++\n', replace: '' }],
+    edits: [{ file: valueFiles, find: '        file.references++\n', replace: '' }],
     caughtBy: { kind: 'unit', test: 'test/engine/value-files.test.ts', name: 'are counted again' },
   },
   {
