@@ -10,8 +10,10 @@ import { boundsOfStored, rangeSpans } from './range-export.ts'
 import { RangeStreamReader } from './range-stream.ts'
 import type { VersionStore } from './version-store.ts'
 
-const sliceOperations = 1_000
-const sliceBytes = 1024 * 1024
+const deleteSliceKeys = 1_000
+/** Written at once: each write waits for the disk twice, and one more is made ready meanwhile. */
+const sliceOperations = 16_000
+const sliceBytes = 8 * 1024 * 1024
 
 /** Throws KvError `damaged` where the chunks are not those that were sent. */
 export function importRange(
@@ -23,7 +25,7 @@ export function importRange(
   return versions.install(async write => {
     for (const span of [...rangeSpans(rangeId), prefixSpan(runBoundsPrefix)]) {
       for (;;) {
-        const pairs = await engine.read(span, { limit: sliceOperations, keysOnly: true })
+        const pairs = await engine.read(span, { limit: deleteSliceKeys, keysOnly: true })
         if (pairs.length === 0) break
         await write(pairs.map(({ key }) => ({ key, value: undefined })))
       }
@@ -31,6 +33,16 @@ export function importRange(
     const stream = new RangeStreamReader()
     let operations: EngineBatchOperation[] = []
     let bytes = 0
+    let writing: Promise<void> = Promise.resolve()
+    const writeNext = async (): Promise<void> => {
+      const next = operations
+      operations = []
+      bytes = 0
+      await writing
+      writing = write(next)
+      // Whoever writes next, or ends, hears of a failure.
+      writing.catch(() => {})
+    }
     for await (const chunk of chunks) {
       for (const pair of refusing(rangeId, () => [...stream.push(chunk)])) {
         operations.push(pair)
@@ -38,13 +50,12 @@ export function importRange(
         if (pair.key.startsWith(runPrefix))
           operations.push(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))
         if (operations.length < sliceOperations && bytes < sliceBytes) continue
-        await write(operations)
-        operations = []
-        bytes = 0
+        await writeNext()
       }
     }
     refusing(rangeId, () => stream.end())
-    await write(operations)
+    await writeNext()
+    await writing
   })
 }
 

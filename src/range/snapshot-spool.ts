@@ -5,6 +5,8 @@ import type { Index, RangeId } from '../base/ids.ts'
 import { type Engine, type EngineBatchOperation, type EngineKey, apartPrefixes } from '../engine/engine.ts'
 
 const deleteSliceKeys = 1_000
+/** Written at once, while as much comes in: each write waits for the disk twice. */
+const fillBytes = 4 * 1024 * 1024
 
 export class SnapshotSpool {
   readonly #engine: Engine
@@ -49,7 +51,22 @@ export class SnapshotSpool {
   async fill(chunks: AsyncIterable<Uint8Array>): Promise<number> {
     await this.clear()
     let count = 0
-    for await (const chunk of chunks) await this.#write([{ key: this.#key(count++), value: chunk }])
+    let batch: EngineBatchOperation[] = []
+    let bytes = 0
+    let writing: Promise<void> = Promise.resolve()
+    for await (const chunk of chunks) {
+      batch.push({ key: this.#key(count++), value: chunk })
+      bytes += chunk.length
+      if (bytes < fillBytes) continue
+      await writing
+      writing = this.#write(batch)
+      // Whoever writes next, or ends, hears of a failure.
+      writing.catch(() => {})
+      batch = []
+      bytes = 0
+    }
+    await writing
+    if (batch.length > 0) await this.#write(batch)
     return count
   }
 

@@ -103,11 +103,19 @@ export class SnapshotSender {
     let totalBytes = 0
     await write({ header: this.#header(peer, snapshot), sequence })
     const iterator = snapshot.chunks[Symbol.asyncIterator]()
+    // One chunk is read while the one before is on its way.
+    const ahead = (): Promise<IteratorResult<Uint8Array>> => {
+      const read = iterator.next()
+      read.catch(() => {}) // heard of when it is its turn
+      return read
+    }
     try {
+      let reading = ahead()
       while (!settled) {
         const what = `reading the snapshot for ${peer.node}`
-        const next = await withDeadline(this.#context.clock, iterator.next(), this.#stallMs, what, signal)
+        const next = await withDeadline(this.#context.clock, reading, this.#stallMs, what, signal)
         if (next.done === true) break
+        reading = ahead()
         for (let start = 0; start < next.value.length && !settled; start += chunkBytesMax) {
           const data = next.value.subarray(start, start + chunkBytesMax)
           sequence += 1
