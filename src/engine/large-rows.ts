@@ -22,6 +22,8 @@ import {
 const wastedFilesMin = 2
 /** What a batch moves beyond as much as it brings. */
 const movedBytesMin = 1024 * 1024
+/** Rows between two pauses: each takes a few microseconds. */
+const sliceRows = 500
 /** Behind every key of a caller, which have characters up to 255 only. */
 const placePrefix = '\u0100'
 
@@ -46,10 +48,13 @@ interface PlacedRow {
 export class LargeRows {
   readonly #database: RowDatabase
   readonly #files: ValueFiles
+  readonly #pause: () => Promise<void>
 
-  constructor(database: RowDatabase, files: ValueFiles) {
+  /** `pause` lets everything else run for a moment. */
+  constructor(database: RowDatabase, files: ValueFiles, pause: () => Promise<void>) {
     this.#database = database
     this.#files = files
+    this.#pause = pause
   }
 
   /** Of all large rows. Throws ValueMissingError. */
@@ -60,28 +65,45 @@ export class LargeRows {
 
   /** `rows`: what the batch makes of each row that is large, or may have been. Their values are in a file, and synced, when it resolves. */
   async change(rows: ReadonlyMap<EngineKey, Uint8Array | undefined>): Promise<LargeRowsChange> {
-    const before = [...rows.keys()].flatMap(key => this.#placed(key) ?? [])
-    const after = [...rows].flatMap(([key, value]) => (isKeptApart(value) ? [{ key, value }] : []))
-    const bytes = after.reduce((sum, { value }) => sum + value.length, 0)
+    const replaced: ValueReference[] = []
+    const put: { readonly key: EngineKey; readonly value: Uint8Array }[] = []
+    let bytes = 0
+    await this.#each(rows, ([key, value]) => {
+      const reference = this.#reference(key)
+      if (reference !== undefined) replaced.push(reference)
+      if (!isKeptApart(value)) return
+      put.push({ key, value })
+      bytes += value.length
+    })
     const moved = await this.#moving(rows, bytes + movedBytesMin)
-    const movedValues = await this.#files.readMany(moved.map(({ reference }) => reference))
-    for (const [at, { key }] of moved.entries()) after.push({ key, value: must(movedValues[at]) })
-    const references = await this.#files.append(after.map(({ value }) => value))
+    const movedFrom = moved.map(({ reference }) => reference)
+    const movedValues = await this.#files.readMany(movedFrom)
+    for (const [at, { key }] of moved.entries()) put.push({ key, value: must(movedValues[at]) })
+    replaced.push(...movedFrom)
+    const references = await this.#files.append(put.map(({ value }) => value))
     const operations: EngineBatchOperation[] = []
-    for (const { reference } of [...before, ...moved]) operations.push({ key: placeKey(reference), value: undefined })
-    for (const [at, { key }] of after.entries()) {
+    await this.#each(replaced, reference => operations.push({ key: placeKey(reference), value: undefined }))
+    await this.#each(put.entries(), ([at, { key }]) => {
       const reference = must(references[at])
       const stored = encodeReference(key, reference)
       operations.push({ key, value: stored })
       operations.push({ key: placeKey(reference), value: Buffer.concat([stored, Buffer.from(key, 'latin1')]) })
-    }
-    return { operations, replaced: [...before, ...moved].map(({ reference }) => reference) }
+    })
+    return { operations, replaced }
   }
 
-  #placed(key: EngineKey): PlacedRow | undefined {
+  async #each<Item>(items: Iterable<Item>, visit: (item: Item) => void): Promise<void> {
+    let count = 0
+    for (const item of items) {
+      visit(item)
+      if (++count % sliceRows === 0) await this.#pause()
+    }
+  }
+
+  /** Where the row is now, if it is large. */
+  #reference(key: EngineKey): ValueReference | undefined {
     const stored = this.#database.get(key)
-    const reference = stored !== undefined && isReference(stored) ? decodeReference(key, stored) : undefined
-    return reference && { key, reference }
+    return stored !== undefined && isReference(stored) ? decodeReference(key, stored) : undefined
   }
 
   /** Rows of the worst file, `bytesMax` bytes of them or one, that the batch leaves alone. */
@@ -92,7 +114,7 @@ export class LargeRows {
     let bytes = 0
     for await (const row of placedRows(this.#database, { start: placesOf(file), end: placesOf(file + 1) })) {
       if (rows.has(row.key)) continue
-      const current = this.#placed(row.key)?.reference
+      const current = this.#reference(row.key)
       assert(current !== undefined && placeKey(current) === placeKey(row.reference), 'a row is where its place says')
       moved.push(row)
       bytes += row.reference.bytes

@@ -129,7 +129,7 @@ class LevelEngine implements Engine {
   constructor(database: Database, files: FilesApart, clock: Clock) {
     this.#database = database
     this.#files = files
-    this.#largeRows = new LargeRows(rowDatabase(database), files.rows)
+    this.#largeRows = new LargeRows(rowDatabase(database), files.rows, () => this.#pause())
     this.#clock = clock
   }
 
@@ -220,8 +220,12 @@ class LevelEngine implements Engine {
       if (++count < sliceOperations && bytes < sliceBytes) continue
       count = 0
       bytes = 0
-      await new Promise<void>(resolve => this.#clock.defer(resolve))
+      await this.#pause()
     }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise(resolve => this.#clock.defer(resolve))
   }
 
   /** What stands for the key's value. */

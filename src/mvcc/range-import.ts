@@ -45,7 +45,8 @@ export function importRange(
     }
     for await (const chunk of chunks) {
       for (const pair of refusing(rangeId, () => [...stream.push(chunk)])) {
-        operations.push(pair)
+        // All that was there is gone, and no key comes twice.
+        operations.push({ ...pair, replacesSmall: true })
         bytes += pair.value.length
         if (pair.key.startsWith(runPrefix))
           operations.push(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))

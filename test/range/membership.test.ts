@@ -50,10 +50,18 @@ class LeaderWithInheritance {
       replicas: this.#replicas,
       nextReplicaId: asReplicaId(3),
     })
+    const configuration = {
+      voters: [asReplicaId(1)],
+      votersOutgoing: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    }
+    const status: Partial<RaftStatus> = { configuration }
     const replica: Partial<Replica> = {
       isLeader: true,
       rangeId: asRangeId(1),
-      status: () => ({ configuration: { voters: [asReplicaId(1)] } }) as RaftStatus,
+      status: () => status as RaftStatus,
       write: async () => {
         if (!isApplied) this.#replicas = [learner]
         isApplied = true

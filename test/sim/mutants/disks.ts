@@ -212,8 +212,8 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: largeRows,
-        find: 'for (const { reference } of [...before, ...moved]) operations',
-        replace: 'for (const { reference } of moved) operations',
+        find: 'await this.#each(replaced, reference => operations',
+        replace: 'await this.#each(movedFrom, reference => operations',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/engine/large-rows.test.ts', name: 'agree with a map' },
@@ -236,7 +236,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: "return 'latest'",
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'replaced, removed and put again' },
+    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store-flush.test.ts', name: 'replaced, removed and put again' },
   },
   {
     name: 'value-file-gone-under-its-reader',
