@@ -146,7 +146,7 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/engine/leveldb-engine.ts',
-        find: '      await new Promise<void>(resolve => this.#clock.defer(resolve))\n',
+        find: '      await this.#pause()\n',
         replace: '        break\n',
       },
     ],
