@@ -1,7 +1,7 @@
 // Which runs of history are in the engine: per source, their bounds in order. And where in them the effects are, of those
 // that readers have followed a chain through. A run is immutable once written, so readers need no snapshot of it.
 
-import { assert } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type Timestamp, timestampZero } from '../time/timestamp.ts'
@@ -10,8 +10,8 @@ import { decodeRunId, encodeRunId, prefixSpan, runBoundsPrefix, runPrefix, type 
 import { type RunBounds, type RunOutline, decodeRunBounds, outlineRun } from './history-run.ts'
 import type { Version } from './version.ts'
 
-/** Of some three thousand full runs, 800 MiB of history. */
-const outlineBytesMax = 32 * 1024 * 1024
+/** Of some seven thousand full runs, 1.7 GiB of history. */
+const outlineBytesDefault = 64 * 1024 * 1024
 const loadPairs = 1_000
 
 interface SourceRuns {
@@ -19,17 +19,26 @@ interface SourceRuns {
   readonly runs: RunBounds[]
 }
 
+interface KeptOutline {
+  readonly outline: RunOutline
+  /** In the list of their ids. */
+  position: number
+}
+
 export class RunIndex {
   readonly #engine: Engine
+  readonly #outlineBytesMax: number
   readonly #sources = new Map<string, SourceRuns>()
-  /** Oldest use first. */
-  readonly #outlines = new Map<string, RunOutline>()
+  readonly #outlines = new Map<string, KeptOutline>()
+  #outlineIds: string[] = []
   #outlineBytes = 0
+  #draw = 1
   /** No run in the engine holds a later stamp. */
   newestStamp: Timestamp = timestampZero
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, outlineBytesMax = outlineBytesDefault) {
     this.#engine = engine
+    this.#outlineBytesMax = outlineBytesMax
   }
 
   /** Reads all bounds; throws DamageError. */
@@ -53,6 +62,7 @@ export class RunIndex {
   clear(): void {
     this.#sources.clear()
     this.#outlines.clear()
+    this.#outlineIds = []
     this.#outlineBytes = 0
     this.newestStamp = timestampZero
   }
@@ -114,29 +124,38 @@ export class RunIndex {
   }
 
   #outline(id: string, bounds: RunBounds): RunOutline {
-    const cached = this.#outlines.get(id)
-    if (cached !== undefined) {
-      this.#outlines.delete(id)
-      this.#outlines.set(id, cached)
-      return cached
-    }
+    const kept = this.#outlines.get(id)
+    if (kept !== undefined) return kept.outline
     const key = runPrefix + id
     const stored = this.#engine.get(key)
     if (stored === undefined) throw new DamageError(key, 'the record is missing')
     const outline = outlineRun(id, bounds.firstIndex, stored)
     if (outline === undefined) throw new DamageError(key, 'its checksum does not hold')
-    this.#outlines.set(id, outline)
-    this.#outlineBytes += outline.bytes
-    for (const oldest of this.#outlines.keys()) {
-      if (this.#outlineBytes <= outlineBytesMax || oldest === id) break
-      this.#forget(oldest)
-    }
+    this.#keep(id, outline)
     return outline
   }
 
+  /** In place of any others: chains lead through the same runs again and again, where the one used longest ago comes next. */
+  #keep(id: string, outline: RunOutline): void {
+    const ids = this.#outlineIds
+    while (ids.length > 0 && this.#outlineBytes + outline.bytes > this.#outlineBytesMax) {
+      this.#draw = (Math.imul(this.#draw, 1_664_525) + 1_013_904_223) >>> 0
+      this.#forget(must(ids[Math.floor((this.#draw / 2 ** 32) * ids.length)]))
+    }
+    this.#outlines.set(id, { outline, position: ids.length })
+    ids.push(id)
+    this.#outlineBytes += outline.bytes
+  }
+
   #forget(id: string): void {
-    this.#outlineBytes -= this.#outlines.get(id)?.bytes ?? 0
+    const kept = this.#outlines.get(id)
+    if (kept === undefined) return
     this.#outlines.delete(id)
+    this.#outlineBytes -= kept.outline.bytes
+    const last = must(this.#outlineIds.pop())
+    if (last === id) return
+    this.#outlineIds[kept.position] = last
+    must(this.#outlines.get(last)).position = kept.position
   }
 }
 

@@ -37,8 +37,8 @@ export class Leadership {
   #transferTarget: ReplicaId = noReplica
   #heartbeatDue = false
   #appendsDue = false
-  /** For the next appends: followers that are sent no entries are told the commit index nevertheless. */
-  #commitDue = false
+  /** For the next appends: followers that are sent no entries, and do not know of this commit, are told of it nevertheless. */
+  #commitDue = asIndex(0)
 
   readonly #matchOf = (replica: ReplicaId): number =>
     replica === this.#state.id ? this.#state.log.durable : (this.#progress.get(replica)?.match ?? 0)
@@ -147,12 +147,12 @@ export class Leadership {
     assert(log.matches(index, term), 'an entry of an older term is never committed by counting')
     log.commitTo(index)
     // By whom a next leader is elected hangs on who knows of it, and this one may be about to leave.
-    if (log.hasUnappliedConfiguration) this.tellCommit()
+    if (log.hasUnappliedConfiguration) this.tellCommit(index)
   }
 
   /** Not at once, at every commit: under load the next entries are on their way before, and tell of it for nothing. */
-  tellCommit(): void {
-    this.#commitDue = true
+  tellCommit(commit: Index): void {
+    this.#commitDue = asIndex(Math.max(this.#commitDue, commit))
     this.#appendsDue = true
   }
 
@@ -275,7 +275,7 @@ export class Leadership {
     if (!this.#appendsDue) return
     for (const [to, progress] of this.#progress) sendAppend(this.#state, to, progress, this.#commitDue)
     this.#appendsDue = false
-    this.#commitDue = false
+    this.#commitDue = asIndex(0)
   }
 
   snapshotReported(to: ReplicaId, index: Index, installed: boolean): void {

@@ -485,8 +485,8 @@ class RaftCore implements Raft {
     return maybeRestore(this.#state, from, snapshot)
   }
 
-  tellCommit(): void {
-    this.#leadership?.tellCommit()
+  tellCommit(commit: Index): void {
+    this.#leadership?.tellCommit(commit)
   }
 
   snapshotReported(to: ReplicaId, index: Index, installed: boolean): void {

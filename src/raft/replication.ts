@@ -9,8 +9,8 @@ import type { Entry } from './types.ts'
 
 const noEntries: readonly Entry[] = []
 
-/** Sends as much as the follower's state and window allow; possibly nothing, and the commit index alone only if `isCommitDue`. */
-export function sendAppend(state: CoreState, to: ReplicaId, progress: Progress, isCommitDue: boolean): void {
+/** Sends as much as the follower's state and window allow; possibly nothing, and the commit index alone only if it must know of `commitDue`. */
+export function sendAppend(state: CoreState, to: ReplicaId, progress: Progress, commitDue: Index): void {
   switch (progress.state) {
     case 'snapshot':
       return
@@ -20,11 +20,11 @@ export function sendAppend(state: CoreState, to: ReplicaId, progress: Progress, 
       progress.probeSent = true
       return
     default:
-      pipelineAppends(state, to, progress, isCommitDue)
+      pipelineAppends(state, to, progress, commitDue)
   }
 }
 
-function pipelineAppends(state: CoreState, to: ReplicaId, progress: Progress, isCommitDue: boolean): void {
+function pipelineAppends(state: CoreState, to: ReplicaId, progress: Progress, commitDue: Index): void {
   const { log } = state
   let hasSent = false
   while (progress.next <= log.lastIndex && !progress.inflights.isFull) {
@@ -34,7 +34,7 @@ function pipelineAppends(state: CoreState, to: ReplicaId, progress: Progress, is
     progress.sentTo(last.index, dataBytes(entries))
     hasSent = true
   }
-  const isNews = isCommitDue && progress.commitSent < log.commit
+  const isNews = progress.commitSent < commitDue
   if (!hasSent && (progress.nudge || isNews)) pushAppend(state, to, progress, false)
   progress.nudge = false
 }

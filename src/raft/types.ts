@@ -265,8 +265,8 @@ export interface Raft {
   /** On a follower or learner that knows its leader: asks it; the ReadState comes, confirmed or not, within an election timeout. */
   readIndex(): ReadIndexResult
   transferLeadership(to: ReplicaId): ProposeResult
-  /** Leader: whoever has not heard of the last commit, by an append, is sent an empty one. Heartbeats tell of it, too, later. */
-  tellCommit(): void
+  /** Leader: whoever has not heard of this commit, by an append, is sent an empty one. Heartbeats tell of it, too, later. */
+  tellCommit(commit: Index): void
   /** Campaign at once: a one-replica range after init, and tests. */
   campaign(): void
   hasReady(): boolean

@@ -104,8 +104,8 @@ export class Replica {
       onPoisoned: error => host.onPoisoned(this, error),
     })
     const raft = this.#raft
-    this.#commitNews = new CommitNews(host.clock, () => {
-      this.#guarded(() => raft.tellCommit())
+    this.#commitNews = new CommitNews(host.clock, commit => {
+      this.#guarded(() => raft.tellCommit(commit))
       this.schedule()
     })
     this.reads = new ReadQueue(
@@ -371,8 +371,9 @@ export class Replica {
     for (const entry of entries) this.#appendedBytes += entry.data.length
     for (const message of ready.messages) this.#send(message)
     if (entries.length > 0 || ready.mustSync || ready.messagesAfterFlush.length > 0) this.#flush(ready)
-    if (ready.committed.length === 0) return
-    if (this.isLeader) this.#commitNews.committed()
+    const lastCommitted = ready.committed.at(-1)
+    if (lastCommitted === undefined) return
+    if (this.isLeader) this.#commitNews.committed(lastCommitted.index)
     this.#applying.push(ready.committed)
   }
 

@@ -143,7 +143,8 @@ export class Host {
       this.writes.push({ entries, hardState, image, lastIndex, term, after: messagesAfterFlush })
     } else for (const message of messagesAfterFlush) this.#send(message)
     for (const entry of ready.committed) this.toApply.push(entry)
-    if (ready.committed.length > 0) this.raft.tellCommit()
+    const lastCommitted = ready.committed.at(-1)
+    if (lastCommitted !== undefined) this.raft.tellCommit(lastCommitted.index)
     return ready
   }
 

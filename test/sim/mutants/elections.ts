@@ -15,7 +15,7 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/raft/leadership.ts',
-        find: '    if (log.hasUnappliedConfiguration) this.tellCommit()\n',
+        find: '    if (log.hasUnappliedConfiguration) this.tellCommit(index)\n',
         replace: '',
       },
     ],

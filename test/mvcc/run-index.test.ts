@@ -1,0 +1,53 @@
+// Which runs are in memory by their outlines: as many as fit, and whoever goes through all of them in a circle finds most of those.
+
+import { expect, test } from 'vitest'
+import { type Index, userKeyspace } from '../../src/base/ids.ts'
+import { encodeRow, encodeRunId, runPrefix } from '../../src/mvcc/engine-keys.ts'
+import { LiveRun } from '../../src/mvcc/history-run.ts'
+import { RunIndex } from '../../src/mvcc/run-index.ts'
+import { type NewVersion, encodeVersion, readVersion, versionHeaderBytesMax } from '../../src/mvcc/version.ts'
+import type { Timestamp } from '../../src/time/timestamp.ts'
+import { createMemoryEngine } from '../support/memory-engine.ts'
+import { bytes, source } from './store-steps.ts'
+
+const runs = 100
+const outlineBytes = 24
+
+test.each([
+  { kept: 100, readsMax: 0 },
+  { kept: 80, readsMax: 50 },
+  { kept: 1, readsMax: 100 },
+])('a circle through 100 runs, of which $kept fit, reads at most $readsMax anew', async ({ kept, readsMax }) => {
+  const engine = createMemoryEngine()
+  const versions = Array.from({ length: runs }, (_, at) => versionOf(at + 1))
+  let reads = 0
+  const counted = { ...engine, get: (key: string) => (reads++, engine.get(key)) }
+  const index = new RunIndex(counted, kept * outlineBytes)
+  for (const version of versions) {
+    const run = new LiveRun(source, version.index, version.timestamp, true)
+    run.push(version, undefined)
+    await engine.write([{ key: runPrefix + encodeRunId(source, run.firstIndex), value: run.encode() }])
+    index.add(source, run)
+  }
+  const stored = versions.map(version => readVersion(encodeRow(userKeyspace, version.key), encoded(version)))
+  for (let round = 0; round < 6; round++) {
+    reads = 0
+    for (const version of stored) expect(index.previous(version)).toBeNull()
+  }
+  expect(reads).toBeLessThanOrEqual(readsMax)
+  expect(index.dropBelow(51 as Timestamp, 1_000)).toHaveLength(50)
+  reads = 0
+  for (const version of stored.slice(50)) expect(index.previous(version)).toBeNull()
+  expect(reads).toBeLessThanOrEqual(Math.min(50, readsMax))
+})
+
+function versionOf(at: number): NewVersion {
+  const stamps = { timestamp: at as Timestamp, created: at as Timestamp, version: 1 }
+  const of = { keyspace: userKeyspace, key: bytes(`key ${at}`), source, index: at as Index, deleted: false }
+  return { ...of, ...stamps, value: bytes('value') }
+}
+
+function encoded(version: NewVersion): Buffer {
+  const target = Buffer.alloc(versionHeaderBytesMax + version.value.length)
+  return target.subarray(0, encodeVersion(target, 0, version).end)
+}
