@@ -21,8 +21,11 @@ test.each([
   const engine = createMemoryEngine()
   const versions = Array.from({ length: runs }, (_, at) => versionOf(at + 1))
   let reads = 0
-  const counted = { ...engine, get: (key: string) => (reads++, engine.get(key)) }
-  const index = new RunIndex(counted, kept * outlineBytes)
+  const get = (key: string): Uint8Array | undefined => {
+    reads++
+    return engine.get(key)
+  }
+  const index = new RunIndex({ ...engine, get }, kept * outlineBytes)
   for (const version of versions) {
     const run = new LiveRun(source, version.index, version.timestamp, true)
     run.push(version, undefined)
