@@ -33,6 +33,8 @@ export class RunIndex {
   #outlineIds: string[] = []
   #outlineBytes = 0
   #draw = 1
+  /** How many runs have been read whole. */
+  readCount = 0
   /** No run in the engine holds a later stamp. */
   newestStamp: Timestamp = timestampZero
 
@@ -128,6 +130,7 @@ export class RunIndex {
     if (kept !== undefined) return kept.outline
     const key = runPrefix + id
     const stored = this.#engine.get(key)
+    this.readCount++
     if (stored === undefined) throw new DamageError(key, 'the record is missing')
     const outline = outlineRun(id, bounds.firstIndex, stored)
     if (outline === undefined) throw new DamageError(key, 'its checksum does not hold')

@@ -8,11 +8,10 @@
 import { assert, must } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
 import type { Index, Keyspace, RangeId } from '../base/ids.ts'
-import type { Engine, EngineBatchOperation, EngineKey } from '../engine/engine.ts'
+import { DamageError, type Engine, type EngineBatchOperation, type EngineKey } from '../engine/engine.ts'
 import { type Timestamp, timestampMax, timestampZero } from '../time/timestamp.ts'
 import { BatchWriter } from './batch-writer.ts'
 import { collectBelow } from './collection.ts'
-import { DamageError } from '../engine/engine.ts'
 import {
   decodeRow,
   encodeRow,
@@ -35,6 +34,7 @@ import { checkMarkers, firstMarker, firstMarkerOperations } from './marker.ts'
 import { ReadView } from './read-view.ts'
 import { type Place, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
+import { SharedTurns } from './shared-turns.ts'
 import { type Latest, type NewVersion, type Version, readLatest, readVersion } from './version.ts'
 import { WriteBuffer, noRows, storedAs } from './write-buffer.ts'
 
@@ -95,13 +95,14 @@ type BatchWrite = (operations: readonly EngineBatchOperation[]) => Promise<void>
 
 /** 20,000 operations at once block the event loop (DESIGN.md 7). */
 const sliceOperations = 2_000
-/** A step along a chain may read and decode a whole run. */
-const sliceSteps = 32
+/** A step through a run that is not in memory reads and checks all of it. */
+const runCost = 30
 const noValue = new Uint8Array(0)
 
 export class VersionStore {
   readonly #engine: Engine
   readonly #yieldNow: () => Promise<void>
+  readonly #turns: SharedTurns
   readonly #rows: RowTable
   readonly #runs: RunIndex
   readonly #writer: BatchWriter
@@ -119,6 +120,7 @@ export class VersionStore {
   private constructor(engine: Engine, options: VersionStoreOptions, writer: BatchWriter) {
     this.#engine = engine
     this.#yieldNow = options.yieldNow
+    this.#turns = new SharedTurns(options.yieldNow)
     this.#rows = new RowTable(options.cacheBytesMax ?? rowCacheBytesDefault, options.hashSeed)
     this.#live = new WriteBuffer(1, this.#rows, this.#onFullRun)
     this.#runs = new RunIndex(engine)
@@ -188,9 +190,9 @@ export class VersionStore {
     const installs = this.#installs
     const found: KeyRecord[] = []
     let version: Version | null | undefined = this.#latest(keyspace, key)
-    for (let steps = 1; version && found.length < options.limit; steps++) {
+    while (version && found.length < options.limit) {
       if (version.timestamp < options.before) found.push(toRecord(version))
-      if (steps % sliceSteps === 0) await this.#yieldNow()
+      while (this.#turns.isOver) await this.#turns.next()
       version = this.#previous(version)
     }
     this.#checkInstalls(installs)
@@ -416,13 +418,17 @@ export class VersionStore {
     const waiting = this.#live.previous(version)
     if (waiting !== undefined) return waiting
     const frozen = this.#frozen?.previous(version)
-    return frozen === undefined ? this.#runs.previous(version) : frozen
+    if (frozen !== undefined) return frozen
+    const before = this.#runs.readCount
+    const stored = this.#runs.previous(version)
+    this.#turns.spend(1 + runCost * (this.#runs.readCount - before))
+    return stored
   }
 
   async #visible(latest: Version | undefined, at: Timestamp): Promise<Version | undefined> {
     let version: Version | null | undefined = latest
-    for (let steps = 1; version && version.timestamp > at; steps++) {
-      if (steps % sliceSteps === 0) await this.#yieldNow()
+    while (version && version.timestamp > at) {
+      while (this.#turns.isOver) await this.#turns.next()
       version = this.#previous(version)
     }
     return version ?? undefined
