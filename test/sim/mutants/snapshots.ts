@@ -184,8 +184,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: versionStore,
-        find: 'return frozen === undefined ? this.#runs.previous(version) : frozen',
-        replace: 'return frozen === undefined ? null : frozen',
+        find: 'if (frozen !== undefined) return frozen\n',
+        replace: 'if (this.#frozen !== undefined || version) return frozen ?? null\n',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
