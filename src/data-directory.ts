@@ -30,7 +30,7 @@ export interface DirectoryIdentity {
   readonly clusterId: ClusterId | undefined
 }
 
-/** 2: keys of the engine are UTF-8. */
+/** 2: keys of the engine are UTF-8. 3: large rows are in files of their own. */
 const formatVersion = 3
 const identityFile = 'identity.json'
 

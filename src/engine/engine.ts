@@ -13,7 +13,7 @@ export type EngineKey = string
  * the order they came, and rows, which are replaced in any.
  */
 export const apartPrefixes = { rows: 'd', history: 'h', spool: 'nspool/' } as const
-/** No smaller value is kept apart, but for one that looks as if it were. */
+/** No smaller value is kept apart, but for one whose first byte is 0xff. */
 export const apartBytesMin = 4 * 1024
 
 export interface EngineBatchOperation {
@@ -21,8 +21,8 @@ export interface EngineBatchOperation {
   /** undefined deletes the key. */
   readonly value: Uint8Array | undefined
   /**
-   * What stands under the key now has less than `apartBytesMin` bytes, or nothing does, and no other operation of the batch is on
-   * the key: the engine need not look.
+   * What stands under the key now is not kept apart, by its size and its first byte, or nothing does, and no other operation of
+   * the batch is on the key: the engine need not look.
    */
   readonly replacesSmall?: boolean
 }

@@ -6,16 +6,16 @@
 //
 // Invariant: entries by place and references agree; both change in one batch.
 
-import { assert, must } from '../base/assert.ts'
-import { type EngineBatchOperation, type EngineKey, type EngineSpan, apartPrefixes } from './engine.ts'
+import { must } from '../base/assert.ts'
+import { DamageError, type EngineBatchOperation, type EngineKey, type EngineSpan, apartPrefixes } from './engine.ts'
 import { type ValueFiles, ValueMissingError } from './value-files.ts'
 import {
   type ValueReference,
   decodeReference,
   encodeReference,
   isKeptApart,
-  isReference,
   referenceBytes,
+  referenceIn,
 } from './value-reference.ts'
 
 /** A small state may well waste more than it holds. */
@@ -69,7 +69,7 @@ export class LargeRows {
     const put: { readonly key: EngineKey; readonly value: Uint8Array }[] = []
     let bytes = 0
     await this.#each(rows, ([key, value]) => {
-      const reference = this.#reference(key)
+      const reference = referenceIn(key, this.#database.get(key))
       if (reference !== undefined) replaced.push(reference)
       if (!isKeptApart(value)) return
       put.push({ key, value })
@@ -100,12 +100,6 @@ export class LargeRows {
     }
   }
 
-  /** Where the row is now, if it is large. */
-  #reference(key: EngineKey): ValueReference | undefined {
-    const stored = this.#database.get(key)
-    return stored !== undefined && isReference(stored) ? decodeReference(key, stored) : undefined
-  }
-
   /** Rows of the worst file, `bytesMax` bytes of them or one, that the batch leaves alone. */
   async #moving(rows: ReadonlyMap<EngineKey, unknown>, bytesMax: number): Promise<readonly PlacedRow[]> {
     const file = rows.size === 0 ? undefined : this.#files.worst(wastedFilesMin * this.#files.fileBytes)
@@ -114,8 +108,9 @@ export class LargeRows {
     let bytes = 0
     for await (const row of placedRows(this.#database, { start: placesOf(file), end: placesOf(file + 1) })) {
       if (rows.has(row.key)) continue
-      const current = this.#reference(row.key)
-      assert(current !== undefined && placeKey(current) === placeKey(row.reference), 'a row is where its place says')
+      const current = referenceIn(row.key, this.#database.get(row.key))
+      if (current === undefined || placeKey(current) !== placeKey(row.reference))
+        throw new DamageError(row.key, 'it is elsewhere than the entry by its place says')
       moved.push(row)
       bytes += row.reference.bytes
       if (bytes >= bytesMax) break

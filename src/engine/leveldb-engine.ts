@@ -13,7 +13,14 @@ import { DamageError, apartPrefixes } from './engine.ts'
 import { LargeRows, type RowDatabase } from './large-rows.ts'
 import { findLevelDamage, hasLevelDatabase } from './leveldb-check.ts'
 import { ValueFiles, ValueMissingError, type ValuePin, valueFileBytesDefault } from './value-files.ts'
-import { type ValueReference, decodeReference, encodeReference, isKeptApart, isReference } from './value-reference.ts'
+import {
+  type ValueReference,
+  decodeReference,
+  encodeReference,
+  isKeptApart,
+  isReference,
+  referenceIn,
+} from './value-reference.ts'
 
 /** 4 MB, LevelDB's default, costs 31 % of the puts (DESIGN.md 17). */
 const writeBufferBytes = 64 * 1024 * 1024
@@ -185,7 +192,7 @@ class LevelEngine implements Engine {
       else rows.set(key, value)
     }
     const apart = [...values].flatMap(([key, value]) => (isKeptApart(value) ? [{ key, value }] : []))
-    const removed = [...values.keys()].flatMap(key => this.#reference(key) ?? [])
+    const removed = [...values.keys()].flatMap(key => referenceIn(key, getValue(this.#database, key)) ?? [])
     // Both are awaited once the rest is ready.
     const writing = Promise.all([
       this.#files.values.append(apart.map(({ value }) => value)),
@@ -226,12 +233,6 @@ class LevelEngine implements Engine {
 
   #pause(): Promise<void> {
     return new Promise(resolve => this.#clock.defer(resolve))
-  }
-
-  /** What stands for the key's value. */
-  #reference(key: EngineKey): ValueReference | undefined {
-    const stored = getValue(this.#database, key)
-    return stored !== undefined && isReference(stored) ? decodeReference(key, stored) : undefined
   }
 
   snapshot() {

@@ -3,8 +3,8 @@
 //
 // Values are appended to one file after another, and synced before anything refers to them; those that are staged are written
 // long before. A file goes when nothing refers to it any more, nor will, no reader that may still follow such a reference is
-// left, and it is not the newest. A process never
-// writes to a file of the one before it: what a crash left behind the last reference is nobody's, and goes with its file.
+// left, and it is not the newest. A process never writes to a file of the one before it: what a crash left behind the last
+// reference is nobody's, and goes with its file.
 //
 // Invariants: a reference that LevelDB holds leads to bytes that were synced before it; after a write or a sync that failed there
 // are no more of either. What the values say, and whether they are whole, is their owner's affair (Engine: callers checksum them).

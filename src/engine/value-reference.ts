@@ -29,6 +29,11 @@ export function encodeReference(key: EngineKey, { file, nonce, offset, bytes }: 
   return target
 }
 
+/** What stands for the key's value, where `stored` does; undefined: the value itself is there, or the reference is damaged. */
+export function referenceIn(key: EngineKey, stored: Uint8Array | undefined): ValueReference | undefined {
+  return stored !== undefined && isReference(stored) ? decodeReference(key, stored) : undefined
+}
+
 export function isKeptApart(value: Uint8Array | undefined): value is Uint8Array {
   return value !== undefined && (value.length >= apartBytesMin || isReference(value))
 }

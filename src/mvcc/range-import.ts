@@ -9,11 +9,10 @@ import { encodeRunBounds } from './history-run.ts'
 import { boundsOfStored, rangeSpans } from './range-export.ts'
 import { RangeStreamReader } from './range-stream.ts'
 import type { VersionStore } from './version-store.ts'
+import { writeInBatches } from './write-in-batches.ts'
 
 const deleteSliceKeys = 1_000
-/** Written at once: each write waits for the disk twice, and one more is made ready meanwhile. */
-const sliceOperations = 16_000
-const sliceBytes = 8 * 1024 * 1024
+const importLimits = { operations: 16_000, bytes: 8 * 1024 * 1024 }
 
 /** Throws KvError `damaged` where the chunks are not those that were sent. */
 export function importRange(
@@ -31,32 +30,16 @@ export function importRange(
       }
     }
     const stream = new RangeStreamReader()
-    let operations: EngineBatchOperation[] = []
-    let bytes = 0
-    let writing: Promise<void> = Promise.resolve()
-    const writeNext = async (): Promise<void> => {
-      const next = operations
-      operations = []
-      bytes = 0
-      await writing
-      writing = write(next)
-      // Whoever writes next, or ends, hears of a failure.
-      writing.catch(() => {})
-    }
-    for await (const chunk of chunks) {
-      for (const pair of refusing(rangeId, () => [...stream.push(chunk)])) {
-        // All that was there is gone, and no key comes twice.
-        operations.push({ ...pair, replacesSmall: true })
-        bytes += pair.value.length
-        if (pair.key.startsWith(runPrefix))
-          operations.push(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))
-        if (operations.length < sliceOperations && bytes < sliceBytes) continue
-        await writeNext()
+    await writeInBatches(write, importLimits, async add => {
+      for await (const chunk of chunks) {
+        for (const pair of refusing(rangeId, () => [...stream.push(chunk)])) {
+          // All that was there is gone, and no key comes twice.
+          await add({ ...pair, replacesSmall: true })
+          if (pair.key.startsWith(runPrefix)) await add(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))
+        }
       }
-    }
-    refusing(rangeId, () => stream.end())
-    await writeNext()
-    await writing
+      refusing(rangeId, () => stream.end())
+    })
   })
 }
 

@@ -147,12 +147,11 @@ export class VersionStore {
     return { kind: 'opened', store, recordedFlush }
   }
 
-  /** What waits in memory. */
   get dirtyBytes(): number {
     return this.#live.bytes
   }
 
-  /** What of it a flush has yet to write: rows as they are then, without what they were and the history. */
+  /** What a flush has yet to write of it: rows as they are then, without what they were and the history. */
   get dirtyRowBytes(): number {
     return this.#live.rowBytes
   }
@@ -415,13 +414,14 @@ export class VersionStore {
   }
 
   #previous(version: Version): Version | null {
+    this.#turns.spend(1)
     const waiting = this.#live.previous(version)
     if (waiting !== undefined) return waiting
     const frozen = this.#frozen?.previous(version)
     if (frozen !== undefined) return frozen
     const before = this.#runs.readCount
     const stored = this.#runs.previous(version)
-    this.#turns.spend(1 + runCost * (this.#runs.readCount - before))
+    this.#turns.spend(runCost * (this.#runs.readCount - before))
     return stored
   }
 

@@ -10,8 +10,7 @@ import { LiveRun, type RecordBytes, runBytesMax } from './history-run.ts'
 import type { Place, RowTable } from './row-table.ts'
 import type { Latest, NewVersion, Version } from './version.ts'
 
-/** What the engine holds for a row before the buffer goes in. */
-/** `large latest`: the engine may keep it apart. */
+/** What the engine holds for a row before the buffer goes in. `large latest`: it may keep that apart. */
 export type Stored = 'nothing' | 'latest' | 'large latest' | 'tombstone'
 
 /** By row; the versions are decoded when they are wanted. */

@@ -3,10 +3,10 @@
 
 import type { Index, RangeId } from '../base/ids.ts'
 import { type Engine, type EngineBatchOperation, type EngineKey, apartPrefixes } from '../engine/engine.ts'
+import { writeInBatches } from '../mvcc/write-in-batches.ts'
 
 const deleteSliceKeys = 1_000
-/** Written at once, while as much comes in: each write waits for the disk twice. */
-const fillBytes = 4 * 1024 * 1024
+const fillLimits = { operations: 1_000, bytes: 4 * 1024 * 1024 }
 
 export class SnapshotSpool {
   readonly #engine: Engine
@@ -51,22 +51,9 @@ export class SnapshotSpool {
   async fill(chunks: AsyncIterable<Uint8Array>): Promise<number> {
     await this.clear()
     let count = 0
-    let batch: EngineBatchOperation[] = []
-    let bytes = 0
-    let writing: Promise<void> = Promise.resolve()
-    for await (const chunk of chunks) {
-      batch.push({ key: this.#key(count++), value: chunk })
-      bytes += chunk.length
-      if (bytes < fillBytes) continue
-      await writing
-      writing = this.#write(batch)
-      // Whoever writes next, or ends, hears of a failure.
-      writing.catch(() => {})
-      batch = []
-      bytes = 0
-    }
-    await writing
-    if (batch.length > 0) await this.#write(batch)
+    await writeInBatches(this.#write, fillLimits, async add => {
+      for await (const chunk of chunks) await add({ key: this.#key(count++), value: chunk })
+    })
     return count
   }
 

@@ -41,3 +41,14 @@ test('a turn of the event loop sees a few runs read, and all readers come to the
   expect(mostInTurn).toBeLessThan(10)
   expect(mostInTurn).toBeGreaterThan(0)
 })
+
+test('a chain that is still in memory, however long, takes many turns', async () => {
+  let turns = 0
+  const yieldNow = async (): Promise<void> => void turns++
+  const opened = await VersionStore.open(createMemoryEngine(), { yieldNow })
+  if (opened.kind !== 'opened') throw new Error(opened.message)
+  for (let index = 1; index <= 5_000; index++) put(opened.store, index, 'key', `version ${index}`)
+  const found = await opened.store.getAt(userKeyspace, bytes('key'), 15 as Timestamp)
+  expect(text(found?.value)).toBe('version 1')
+  expect(turns).toBeGreaterThan(40)
+})

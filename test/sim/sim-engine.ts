@@ -7,16 +7,16 @@
 import { assert } from '../../src/base/assert.ts'
 import { KvError } from '../../src/base/errors.ts'
 import type { Prng } from '../../src/base/prng.ts'
-import {
-  type Engine,
-  type EngineBatchOperation,
-  type EngineKey,
-  type EnginePair,
-  type EngineReader,
-  type EngineSnapshot,
-  type EngineSpan,
-  apartBytesMin,
+import type {
+  Engine,
+  EngineBatchOperation,
+  EngineKey,
+  EnginePair,
+  EngineReader,
+  EngineSnapshot,
+  EngineSpan,
 } from '../../src/engine/engine.ts'
+import { isKeptApart } from '../../src/engine/value-reference.ts'
 
 type ReadOptions = Parameters<EngineReader['read']>[1]
 type Value = Uint8Array | undefined
@@ -207,7 +207,7 @@ function createEngine(table: Table, disk: DiskSide): Engine {
       let bytes = 0
       const copied = batch.map(({ key, value, replacesSmall = false }) => {
         const before = replacesSmall ? table.get(undefined, key) : undefined
-        assert(before === undefined || before.length < apartBytesMin, `what ${key} replaces is small`)
+        assert(!isKeptApart(before), `what ${key} replaces is small`)
         assert(!staged.has(key) || staged.get(key) === value, 'what is put is what was staged')
         staged.delete(key)
         bytes += key.length + (value?.length ?? 0)

@@ -291,6 +291,26 @@ export const readMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/range/membership.test.ts', name: 'is not taken for the node that asks' },
   },
   {
+    name: 'readers-hold-the-loop',
+    rows: [0],
+    does: 'What readers of old instants do together has no bound.',
+    edits: [{ file: 'src/mvcc/shared-turns.ts', find: 'this.#spent >= costMax', replace: 'this.#spent < 0' }],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/shared-turns.test.ts', name: 'takes many turns' },
+  },
+  {
+    name: 'batch-under-way-when-it-failed',
+    rows: [0],
+    does: 'A stream that breaks leaves a batch on its way, which comes after what the next one clears.',
+    edits: [
+      {
+        file: 'src/mvcc/write-in-batches.ts',
+        find: '    await writing.catch(() => {})\n  }\n',
+        replace: '    void writing\n  }\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/write-in-batches.test.ts', name: 'that one has ended first' },
+  },
+  {
     name: 'collection-shows',
     rows: [60],
     does: 'A key that comes back goes on from its tombstone where that was not collected yet.',

@@ -171,8 +171,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/mvcc/range-import.ts',
-        find: '        if (pair.key.startsWith(runPrefix))\n          operations.push(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))\n',
-        replace: '        void boundsOperation\n',
+        find: '          if (pair.key.startsWith(runPrefix)) await add(refusing(rangeId, () => boundsOperation(pair.key, pair.value)))\n',
+        replace: '          void boundsOperation\n',
       },
     ],
     caughtBy: { kind: 'sim', seed: 3, kinds: leftBehind, overrides: shortLogs },
