@@ -30,8 +30,8 @@ export interface DirectoryIdentity {
   readonly clusterId: ClusterId | undefined
 }
 
-/** 2: keys of the engine are UTF-8. 3: large rows are in files of their own. */
-const formatVersion = 3
+/** 2: keys of the engine are UTF-8. 3: large rows are in files of their own. 4: runs of history have outlines. */
+const formatVersion = 4
 const identityFile = 'identity.json'
 
 export class DataDirectory {

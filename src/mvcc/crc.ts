@@ -24,3 +24,8 @@ export function crcOfText(text: string, start: number, seed: number): number {
   for (let at = start; at < text.length; at++) crc = (crc >>> 8) ^ (table[(crc ^ text.charCodeAt(at)) & 0xff] ?? 0)
   return ~crc >>> 0
 }
+
+/** Of stored bytes and the id under which they are stored, so that those of another do not pass. */
+export function crcWithId(id: string, bytes: Uint8Array): number {
+  return crc32(bytes, crc32(Buffer.from(id, 'latin1')))
+}

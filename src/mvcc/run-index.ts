@@ -1,5 +1,5 @@
-// Which runs of history are in the engine: per source, their bounds in order. And where in them the effects are, of those
-// that readers have followed a chain through. A run is immutable once written, so readers need no snapshot of it.
+// Which runs of history are in the engine: per source, their bounds in order, and the outlines of those that readers have gone
+// back through. A run is immutable once written, so readers need no snapshot of it.
 
 import { assert, must } from '../base/assert.ts'
 import type { Index } from '../base/ids.ts'
@@ -7,16 +7,30 @@ import type { Engine } from '../engine/engine.ts'
 import { type Timestamp, timestampZero } from '../time/timestamp.ts'
 import { DamageError } from '../engine/engine.ts'
 import { decodeRunId, encodeRunId, prefixSpan, runBoundsPrefix, runPrefix, type Source } from './engine-keys.ts'
-import { type RunBounds, type RunOutline, decodeRunBounds, outlineRun } from './history-run.ts'
+import { type RunBounds, decodeEffect, decodeOutline, decodeRunBounds } from './history-run.ts'
+import { type RunOutline, rowHash } from './run-outline.ts'
 import type { Version } from './version.ts'
 
-/** Of some seven thousand full runs, 1.7 GiB of history. */
-const outlineBytesDefault = 64 * 1024 * 1024
+/** Of some five million effects; a full run of 256-byte values has 900. */
+const outlineBytesDefault = 128 * 1024 * 1024
 const loadPairs = 1_000
+/** What is done beside reading an effect, against that: some 10 microseconds. */
+const readOutlineCost = 4
+const stepCost = 0.1
+/** Of one call, about. */
+const costMax = 20
 
 interface SourceRuns {
   readonly source: Source
   readonly runs: RunBounds[]
+}
+
+/** An effect, and the run that it is in. */
+interface Step {
+  readonly bounds: RunBounds
+  readonly outline: RunOutline
+  readonly index: Index
+  readonly timestamp: Timestamp
 }
 
 interface KeptOutline {
@@ -33,8 +47,8 @@ export class RunIndex {
   #outlineIds: string[] = []
   #outlineBytes = 0
   #draw = 1
-  /** How many runs have been read whole. */
-  readCount = 0
+  /** Of all calls together, in effects that were read. */
+  spent = 0
   /** No run in the engine holds a later stamp. */
   newestStamp: Timestamp = timestampZero
 
@@ -84,15 +98,49 @@ export class RunIndex {
     return this.#sources.get(sourceId(source))?.runs.at(-1)?.lastIndex ?? 0
   }
 
-  /** What `version` replaced; null: nothing, or what was there has been collected. Throws DamageError. */
-  previous(version: Version): Version | null {
-    const bounds = this.#find(version.source, version.index)
+  /**
+   * What `version` replaced, or what that had replaced, and so on: the first of them that is not after `at`, or one on the way
+   * there. null: nothing, or what was there has been collected. Throws DamageError.
+   */
+  before({ row, source, index, timestamp }: Version, at: Timestamp): Version | null {
+    const bounds = this.#find(source, index)
     if (bounds === undefined) return null
-    const id = encodeRunId(version.source, bounds.firstIndex)
-    const readPart = (start: number, end: number) => this.#engine.getPart(runPrefix + id, start, end)
-    const previous = this.#outline(id, bounds).previous(version.row, version.index, version.timestamp, readPart)
-    if (previous === undefined) throw new DamageError(runPrefix + id, 'an effect of its run is missing, or damaged')
-    return previous
+    const hash = rowHash(row)
+    let step: Step = { bounds, outline: this.#outline(source, bounds), index, timestamp }
+    const spentMax = this.spent + costMax
+    for (; this.spent < spentMax; this.spent += stepCost) {
+      const next = this.#stepBack(source, step, hash)
+      if (next === undefined || next.timestamp <= at) break
+      step = next
+    }
+    return this.#replacedBy(row, source, step, hash)
+  }
+
+  /** To the effect that wrote what the one of `step` replaced; undefined: the outlines do not tell. */
+  #stepBack(source: Source, { bounds, outline, index }: Step, hash: number): Step | undefined {
+    const position = outline.onlyPosition(index, hash)
+    const replaced = position === undefined ? undefined : outline.replaced(position)
+    if (replaced === undefined) return undefined
+    const itsBounds = replaced >= bounds.firstIndex ? bounds : this.#find(source, replaced)
+    if (itsBounds === undefined) return undefined
+    const itsOutline = itsBounds === bounds ? outline : this.#outline(source, itsBounds)
+    const its = itsOutline.onlyPosition(replaced, hash)
+    if (its === undefined) return undefined
+    return { bounds: itsBounds, outline: itsOutline, index: replaced, timestamp: itsOutline.timestamp(its) }
+  }
+
+  #replacedBy(row: string, source: Source, step: Step, hash: number): Version | null {
+    const { bounds, outline, index, timestamp } = step
+    const key = runPrefix + encodeRunId(source, bounds.firstIndex)
+    for (const position of outline.positions(index, hash)) {
+      if (outline.timestamp(position) !== timestamp) continue
+      this.spent++
+      const stored = this.#engine.getPart(key, ...outline.span(position))
+      const effect = stored && decodeEffect(bounds.firstIndex, stored)
+      if (effect === undefined) throw new DamageError(key, 'an effect of its run is missing, or damaged')
+      if (effect.index === index && effect.timestamp === timestamp && effect.row === row) return effect.previous
+    }
+    throw new DamageError(key, 'it has no effect that a newer version came with')
   }
 
   /** Forgets the runs that end below `threshold` and returns their ids: their records may go once this has returned. */
@@ -125,14 +173,15 @@ export class RunIndex {
     return bounds !== undefined && index <= bounds.lastIndex ? bounds : undefined
   }
 
-  #outline(id: string, bounds: RunBounds): RunOutline {
+  #outline(source: Source, bounds: RunBounds): RunOutline {
+    const id = encodeRunId(source, bounds.firstIndex)
     const kept = this.#outlines.get(id)
     if (kept !== undefined) return kept.outline
     const key = runPrefix + id
-    const stored = this.#engine.get(key)
-    this.readCount++
+    const stored = this.#engine.getPart(key, bounds.outlineStart, bounds.outlineEnd)
+    this.spent += readOutlineCost
     if (stored === undefined) throw new DamageError(key, 'the record is missing')
-    const outline = outlineRun(id, bounds.firstIndex, stored)
+    const outline = decodeOutline(id, bounds.firstIndex, stored)
     if (outline === undefined) throw new DamageError(key, 'its checksum does not hold')
     this.#keep(id, outline)
     return outline

@@ -95,8 +95,6 @@ type BatchWrite = (operations: readonly EngineBatchOperation[]) => Promise<void>
 
 /** 20,000 operations at once block the event loop (DESIGN.md 7). */
 const sliceOperations = 2_000
-/** A step through a run that is not in memory reads and checks all of it. */
-const runCost = 30
 const noValue = new Uint8Array(0)
 
 export class VersionStore {
@@ -192,7 +190,7 @@ export class VersionStore {
     while (version && found.length < options.limit) {
       if (version.timestamp < options.before) found.push(toRecord(version))
       while (this.#turns.isOver) await this.#turns.next()
-      version = this.#previous(version)
+      version = this.#before(version, timestampMax)
     }
     this.#checkInstalls(installs)
     return found
@@ -413,23 +411,21 @@ export class VersionStore {
     return undefined
   }
 
-  #previous(version: Version): Version | null {
-    this.#turns.spend(1)
-    const waiting = this.#live.previous(version)
-    if (waiting !== undefined) return waiting
-    const frozen = this.#frozen?.previous(version)
-    if (frozen !== undefined) return frozen
-    const before = this.#runs.readCount
-    const stored = this.#runs.previous(version)
-    this.#turns.spend(runCost * (this.#runs.readCount - before))
-    return stored
+  /** What `version` replaced, or a version before that which is still after `at`, or the first that is not. */
+  #before(version: Version, at: Timestamp): Version | null {
+    let before = this.#live.previous(version)
+    if (before === undefined) before = this.#frozen?.previous(version)
+    const spent = this.#runs.spent
+    if (before === undefined) before = this.#runs.before(version, at)
+    this.#turns.spend(Math.max(1, this.#runs.spent - spent))
+    return before
   }
 
   async #visible(latest: Version | undefined, at: Timestamp): Promise<Version | undefined> {
     let version: Version | null | undefined = latest
     while (version && version.timestamp > at) {
       while (this.#turns.isOver) await this.#turns.next()
-      version = this.#previous(version)
+      version = this.#before(version, at)
     }
     return version ?? undefined
   }
@@ -478,8 +474,8 @@ export class VersionStore {
 
   /** The frozen buffer is in the engine: its runs are found there from now on, and its rows may go. */
   #settle(frozen: WriteBuffer): void {
-    for (const { source, firstIndex, lastIndex, lastStamp } of frozen.runs)
-      this.#runs.add(source, { firstIndex, lastIndex, lastStamp })
+    for (const { source, firstIndex, lastIndex, lastStamp, outlineStart, outlineEnd } of frozen.runs)
+      this.#runs.add(source, { firstIndex, lastIndex, lastStamp, outlineStart, outlineEnd })
     this.#rows.settle(frozen.number)
     this.#frozen = undefined
   }

@@ -35,6 +35,8 @@ export interface Latest {
   readonly bytes: Buffer
   readonly start: number
   readonly end: number
+  readonly rangeId: RangeId
+  readonly replicaId: ReplicaId
   readonly index: Index
   readonly timestamp: Timestamp
   readonly created: Timestamp
@@ -126,14 +128,15 @@ export function readVersion(row: string, record: Buffer): Version {
 /** The version whose stored form stands in `bytes` from `start` to `end`, likewise. */
 export function readLatest(bytes: Buffer, start: number, end: number): Latest {
   const reader = new ByteReader(bytes, start + localOffset)
-  reader.varint()
-  reader.varint()
+  const rangeId = reader.varint() as RangeId
+  const replicaId = reader.varint() as ReplicaId
   const index = reader.varint() as Index
   const deleted = reader.byte() === deletedFlag
   const timestamp = reader.fixed() as Timestamp
   const created = (timestamp - reader.varint()) as Timestamp
   const version = reader.varint()
-  return { bytes, start, end, index, timestamp, created, version, deleted, valueOffset: reader.offset }
+  const valueOffset = reader.offset
+  return { bytes, start, end, rangeId, replicaId, index, timestamp, created, version, deleted, valueOffset }
 }
 
 /** The keyspace is part of the key, so that a record moved to another keyspace does not pass. */

@@ -6,7 +6,7 @@ import type { Index } from '../base/ids.ts'
 import { apartBytesMin } from '../engine/engine.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RowSpan, Source } from './engine-keys.ts'
-import { LiveRun, type RecordBytes, runBytesMax } from './history-run.ts'
+import { LiveRun, runBytesMax } from './history-run.ts'
 import type { Place, RowTable } from './row-table.ts'
 import type { Latest, NewVersion, Version } from './version.ts'
 
@@ -71,8 +71,8 @@ export class WriteBuffer {
     return crc
   }
 
-  /** `previous`: the record of what was there; `lastStored`: the last index of the source's runs outside this buffer, asked once a run. */
-  record(from: NewVersion, previous: RecordBytes | undefined, lastStored: (source: Source) => number): void {
+  /** `previous`: what was there; `lastStored`: the last index of the source's runs outside this buffer, asked once a run. */
+  record(from: NewVersion, previous: Latest | undefined, lastStored: (source: Source) => number): void {
     this.bytes += this.#runFor(from.source, from.index, from.timestamp, lastStored).push(from, previous)
   }
 

@@ -93,6 +93,8 @@ export class Store implements ReplicaHost {
   #isPoisoned = false
   #tickTimer: Timer | undefined
   #flushTimer: Timer | undefined
+  /** Of what the limits allow: drawn for each flush, so that replicas, which apply the same, do not flush at the same time. */
+  #flushShare = 1
   readonly #collector: HistoryCollector
   #flushing: Promise<void> | undefined
   readonly #tickWaiters = new ConditionWaiters()
@@ -396,12 +398,14 @@ export class Store implements ReplicaHost {
 
   #scheduleFlush(): void {
     if (this.#isClosed) return
-    this.#flushTimer = this.clock.setTimer(this.limits.engineFlushMs, () => this.#flushDue())
+    this.#flushShare = 1 - this.random(this.#flushRound === 0 ? 100 : flushSpreadPercent + 1) / 100
+    this.#flushTimer = this.clock.setTimer(this.limits.engineFlushMs * this.#flushShare, () => this.#flushDue())
   }
 
   get #isMuchDirty(): boolean {
+    const { dirtyRowBytes, dirtyBytes } = this.versions
     const { engineFlushBytes, engineDirtyBytes } = this.limits
-    return this.versions.dirtyRowBytes >= engineFlushBytes || this.versions.dirtyBytes >= engineDirtyBytes
+    return Math.max(dirtyRowBytes / engineFlushBytes, dirtyBytes / engineDirtyBytes) >= this.#flushShare
   }
 
   #flushDue(): void {
@@ -491,3 +495,5 @@ export class Store implements ReplicaHost {
 
 /** Applying waits for the engine when this many flushes' worth is dirty. */
 const applyHeldFactor = 2
+/** A flush may come so much earlier than the limits say, the first one any time. */
+const flushSpreadPercent = 25

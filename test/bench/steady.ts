@@ -83,7 +83,7 @@ try {
   const leader = (await cluster.leader()).name
   const begunMs = performance.now()
   while (performance.now() - begunMs < minutes * 60_000) {
-    const sample = await measure(steady, work, '0', { seconds: lookSeconds, warmupSeconds: 0 })
+    const sample = await measure(steady, work, '0', { seconds: lookSeconds, warmupSeconds: 2 })
     const { load: _, ...servers } = sample.residentMib
     const diskKib = Number(execFileSync('du', ['-sk', folder], { encoding: 'utf8' }).split('\t')[0])
     const look: Look = {

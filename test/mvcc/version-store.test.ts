@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Index, RangeId, ReplicaId } from '../../src/base/ids.ts'
 import { systemKeyspace, userKeyspace } from '../../src/base/ids.ts'
 import { DamageError } from '../../src/engine/engine.ts'
+import { exportRange } from '../../src/mvcc/range-export.ts'
 import { VersionStore } from '../../src/mvcc/version-store.ts'
 import { type Timestamp, timestampMax } from '../../src/time/timestamp.ts'
 import { createMemoryEngine, type MemoryEngine } from '../support/memory-engine.ts'
@@ -191,7 +192,7 @@ describe('damage', () => {
     await expect(store.scan(scan)).rejects.toThrow(DamageError)
   })
 
-  test('of any byte of a run is noticed when an older instant is read, and so is a run that is missing', async () => {
+  test('of any byte of a run is noticed by a snapshot, and what a read needs of it by the read; so is a run that is missing', async () => {
     const engine = createMemoryEngine()
     const first = await open(engine)
     put(first, 1, 'key', 'old')
@@ -200,19 +201,26 @@ describe('damage', () => {
     const [key = ''] = [...engine.pairs().keys()].filter(one => one.startsWith('h'))
     const stored = Uint8Array.from(engine.get(key) ?? [])
     const readOld = async () => (await open(engine, 0)).getAt(userKeyspace, bytes('key'), 15 as Timestamp)
+    const read: number[] = []
     for (let position = 0; position < stored.length; position++) {
       const damaged = Uint8Array.from(stored)
       damaged[position] = (damaged[position] ?? 0) ^ 0x10
       await engine.write([{ key, value: damaged }])
-      await expect(readOld(), `byte ${position}`).rejects.toThrow(DamageError)
+      await expect(readAll(exportRange(engine, source.rangeId)), `byte ${position}`).rejects.toThrow(DamageError)
+      const found = await readOld().catch((error: unknown) => error)
+      if (found instanceof DamageError) read.push(position)
+      else expect(found).toMatchObject({ value: bytes('old') })
     }
+    const secondEffect = Buffer.from(stored).lastIndexOf('\0key') - 11
+    const outlineLength = 4
+    expect(read).toEqual(range(secondEffect, stored.length - outlineLength))
     await engine.write([{ key, value: undefined }])
     await expect(readOld()).rejects.toThrow(/missing/)
     await engine.write([{ key, value: stored }])
     expect(text((await readOld())?.value)).toBe('old')
   })
 
-  test('of any bit of an effect is noticed although its run was whole when it was read first', async () => {
+  test('of any bit of an effect is noticed although it was whole when it was read first', async () => {
     const engine = createMemoryEngine()
     const store = await open(engine)
     put(store, 1, 'key', 'old')
@@ -222,12 +230,13 @@ describe('damage', () => {
     const readNone = () => store.getAt(userKeyspace, bytes('key'), 5 as Timestamp)
     const [key = ''] = [...engine.pairs().keys()].filter(one => one.startsWith('h'))
     const stored = Uint8Array.from(engine.get(key) ?? [])
-    const firstEffect = 22
+    const firstEffect = 21
     const secondEffect = Buffer.from(stored).lastIndexOf('\0key') - 11
+    const effectsEnd = stored.length - 4 - Buffer.from(stored).readUInt32LE(stored.length - 4)
     expect(Buffer.from(stored).indexOf('\0key') - 11).toBe(firstEffect)
     for (const [read, start, end] of [
       [readNone, firstEffect, secondEffect],
-      [readOld, secondEffect, stored.length],
+      [readOld, secondEffect, effectsEnd],
     ] as const) {
       await read()
       for (let bit = 8 * start; bit < 8 * end; bit++) {
@@ -237,7 +246,7 @@ describe('damage', () => {
         await expect(read(), `bit ${bit}`).rejects.toThrow(DamageError)
       }
     }
-    await engine.write([{ key, value: stored.subarray(0, -1) }])
+    await engine.write([{ key, value: stored.subarray(0, effectsEnd - 1) }])
     await expect(readOld()).rejects.toThrow(DamageError)
     await engine.write([{ key, value: stored }])
     expect(text((await readOld())?.value)).toBe('old')
@@ -348,3 +357,9 @@ describe('the owner of an engine', () => {
     })
   })
 })
+
+async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of chunks) expect(chunk.length).toBeGreaterThan(0)
+}
+
+const range = (start: number, end: number): number[] => Array.from({ length: end - start }, (_, at) => start + at)

@@ -22,3 +22,28 @@ test.each([
   for (const store of stores) expect(store.versions[what]).toBeLessThan(2 * bytesMax)
   scenario.close()
 })
+
+test('replicas, which apply the same, do not flush at the same time', async () => {
+  const engineFlushMs = 1_000
+  const scenario = await Scenario.open(1, { size: 3, limits: { ...defaultLimits, engineFlushMs, drainMs: 1_000 } })
+  const { world } = scenario
+  const nodes = world.nodes.map(node => ({ store: must(node.core).store, wasDirty: false, flushedMs: [] as number[] }))
+  const look = (): boolean => {
+    for (const node of nodes) {
+      const { isDirty } = node.store.versions
+      if (node.wasDirty && !isDirty) node.flushedMs.push(world.nowMs)
+      node.wasDirty = isDirty
+    }
+    return nodes.every(node => node.flushedMs.length >= 30)
+  }
+  const put = (): void => scenario.put(must(world.leader()), 5_000, put)
+  put()
+  await world.until('each has flushed often', 60_000, look)
+  const [first, ...others] = nodes.map(node => node.flushedMs)
+  const isNear = (times: readonly number[], ms: number): boolean => times.some(time => Math.abs(time - ms) < 50)
+  const together = must(first).filter(ms => others.every(other => isNear(other, ms))).length
+  expect(together).toBeLessThan(10)
+  for (const [at, ms] of must(first).slice(1).entries())
+    expect(ms - must(must(first)[at])).toBeLessThan(engineFlushMs + 100)
+  scenario.close()
+})

@@ -2,6 +2,7 @@
 
 import { diskMutants } from './mutants/disks.ts'
 import { electionMutants } from './mutants/elections.ts'
+import { historyMutants } from './mutants/history.ts'
 import type { Mutant, Unapplied } from './mutants/mutant.ts'
 import { readMutants } from './mutants/reads-and-sessions.ts'
 import { replicationMutants } from './mutants/replication.ts'
@@ -12,6 +13,7 @@ export const mutants: readonly Mutant[] = [
   ...replicationMutants,
   ...snapshotMutants,
   ...diskMutants,
+  ...historyMutants,
   ...readMutants,
 ]
 

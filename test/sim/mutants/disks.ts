@@ -359,24 +359,17 @@ export const diskMutants: readonly Mutant[] = [
     caughtBy: { kind: 'sim', seed: 1 },
   },
   {
-    name: 'scan-ends-where-a-page-is-full',
+    name: 'all-flush-together',
     rows: [0],
-    does: 'A scan takes a page that was cut by its bytes for the last one.',
-    edits: [{ file: 'src/mvcc/read-view.ts', find: ' && bytesOf(page) < pageBytesMax', replace: '' }],
-    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'cut by its bytes' },
-  },
-  {
-    name: 'effect-taken-as-it-is',
-    rows: [37],
-    does: 'One effect of a run that was whole when it was read first is not checked when it is read again.',
+    does: 'The replicas of a range write to their engines at the same time, and nobody is left to serve meanwhile.',
     edits: [
       {
-        file: 'src/mvcc/history-run.ts',
-        find: ' || reader.offset !== reader.bytes.length) return',
-        replace: ') return',
+        file: 'src/range/store.ts',
+        find: '1 - this.random(this.#flushRound === 0 ? 100 : flushSpreadPercent + 1) / 100',
+        replace: '1',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/mvcc/version-store.test.ts', name: 'whole when it was read first' },
+    caughtBy: { kind: 'unit', test: 'test/sim/engine-flush.test.ts', name: 'do not flush at the same time' },
   },
   {
     name: 'rot-unnoticed',

@@ -184,8 +184,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: versionStore,
-        find: 'if (frozen !== undefined) return frozen\n',
-        replace: 'if (this.#frozen !== undefined || version) return frozen ?? null\n',
+        find: 'before = this.#frozen?.previous(version)',
+        replace: 'before = this.#frozen?.previous(version) ?? null',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
