@@ -21,8 +21,8 @@ import {
   readOptionsMessage,
   resolveSettings,
 } from './options.ts'
-import { ReadLane } from './read-lane.ts'
-import { type KeyValue, type ScanOptions, countKeys, scanKeys } from './scan.ts'
+import { ReadLane, firstPages, gets } from './read-lane.ts'
+import { type FirstPages, type KeyValue, type ScanOptions, countKeys, scanKeys } from './scan.ts'
 import { type KeyVersionMessage, type OutcomeMessage, historyMethod } from './wire.ts'
 import { WriteLane } from './write-lane.ts'
 
@@ -113,12 +113,14 @@ export class Client implements AsyncDisposable {
   readonly admin: Admin
   readonly #cluster: Cluster
   readonly #writes: WriteLane
-  readonly #reads: ReadLane
+  readonly #gets: ReadLane<Uint8Array, KeyVersionMessage>
+  readonly #firstPages: FirstPages
 
   constructor(addresses: readonly string[], options: ClientOptions) {
     this.#cluster = new Cluster(addresses, resolveSettings(options))
     this.#writes = new WriteLane(this.#cluster)
-    this.#reads = new ReadLane(this.#cluster)
+    this.#gets = new ReadLane(this.#cluster, gets)
+    this.#firstPages = new ReadLane(this.#cluster, firstPages)
     this.admin = new Admin(this.#cluster, addresses)
   }
 
@@ -203,7 +205,7 @@ export class Client implements AsyncDisposable {
    * page. Leaving the loop ends the call.
    */
   scan(options: ScanOptions = noOptions): AsyncIterableIterator<KeyValue, void, undefined> {
-    return scanKeys(this.#cluster, options)
+    return scanKeys(this.#cluster, this.#firstPages, options)
   }
 
   /** How many keys a scan would yield. */
@@ -224,7 +226,8 @@ export class Client implements AsyncDisposable {
   close(): void {
     this.#cluster.close()
     this.#writes.close()
-    this.#reads.close()
+    this.#gets.close()
+    this.#firstPages.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -237,7 +240,13 @@ export class Client implements AsyncDisposable {
     const refusal = this.#refusal(bytes)
     if (refusal !== undefined) return Promise.reject(refusal)
     try {
-      return this.#reads.submit(bytes, readOptionsMessage(options, this.#cluster.observed.token), options, finish)
+      return this.#gets.submit(
+        bytes,
+        bytes.length,
+        readOptionsMessage(options, this.#cluster.observed.token),
+        options,
+        finish,
+      )
     } catch (error) {
       return Promise.reject(error)
     }

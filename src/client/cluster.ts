@@ -12,7 +12,10 @@ import type { Settings } from './options.ts'
 import { Routes } from './routes.ts'
 import { type RequestHeader, type ResponseHeader, nodesMethod } from './wire.ts'
 
-/** Connections to one node are told apart by lane: 0 carries writes, 1 unary calls and scans, 2 and up gets. */
+/**
+ * Connections to one node are told apart by lane: 0 carries writes, 1 unary calls and what follows the first page of a scan, 2 and up
+ * gets and first pages.
+ */
 export const writeLane = 0
 export const callLane = 1
 export const firstReadLane = 2

@@ -1,5 +1,6 @@
-// The way of every get: those that ask alike travel together, over a few connections of which each carries one batch
-// at a time. Linearizable ones go to the leader, all others to any node in turn. Reads may be repeated freely.
+// The way of every get, and of every scan's first page: those of a kind that ask alike travel together, over a few connections
+// of which each carries one batch at a time. Linearizable ones go to the leader, all others to any node in turn. Reads may be
+// repeated freely.
 
 import { KvError } from '../base/errors.ts'
 import { closedError, isWorthRepeating, readTimeout } from './call-errors.ts'
@@ -9,16 +10,56 @@ import type { Operation } from './operation.ts'
 import { OperationIntake } from './operation-intake.ts'
 import { sweepOperations } from './operation-queue.ts'
 import { type CallOptions, isLinearizable } from './options.ts'
-import type { BatchResponse, KeyVersionMessage, ReadOptionsMessage } from './wire.ts'
+import {
+  type BatchRequest,
+  type BatchResponse,
+  type KeyVersionMessage,
+  type PageMessage,
+  type ReadOptionsMessage,
+  type ScanRequestMessage,
+  decodePage,
+} from './wire.ts'
 
-export interface ReadRequest {
-  readonly key: Uint8Array
+/** What is asked for, and how batches carry it. */
+interface ReadKind<Asked, Answer> {
+  /** Of the queue, for the error of an operation that it has no room for. */
+  readonly queue: string
+  /** In one batch. */
+  readonly countMax: number
+  request(asked: readonly Asked[]): Pick<BatchRequest, 'gets' | 'scans'>
+  /** In the order of the request, as many. */
+  answers(response: BatchResponse): readonly Answer[]
+  /** About. */
+  bytesOf(answer: Answer): number
+  /** The newest stamp that it tells of, 0: none. */
+  stampOf(answer: Answer): number
+}
+
+export const gets: ReadKind<Uint8Array, KeyVersionMessage> = {
+  queue: 'client-reads',
+  countMax: Number.POSITIVE_INFINITY,
+  request: keys => ({ gets: [...keys] }),
+  answers: response => response.items,
+  bytesOf: item => item.value?.length ?? 0,
+  stampOf: item => item.timestamp ?? 0,
+}
+
+export const firstPages: ReadKind<ScanRequestMessage, PageMessage> = {
+  queue: 'client-scans',
+  countMax: 64,
+  request: scans => ({ scans: [...scans] }),
+  answers: response => response.pages.map(decodePage),
+  bytesOf: page => page.items.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0),
+  stampOf: page => page.at,
+}
+
+interface ReadRequest<Asked> {
+  readonly asked: Asked
   readonly options: ReadOptionsMessage
 }
-type ReadOperation = Operation<ReadRequest, KeyVersionMessage>
 
-interface ReadBatch {
-  operations: ReadOperation[]
+interface ReadBatch<Asked, Answer> {
+  operations: Operation<ReadRequest<Asked>, Answer>[]
   readonly options: ReadOptionsMessage
   /** Which of the connections it holds. */
   readonly slot: number
@@ -30,30 +71,35 @@ interface ReadBatch {
 /** A batch's answer should stay near this; sizes are guessed from the answers before. */
 const answerBytesTarget = 4 * 1024 * 1024
 
-export class ReadLane {
+export class ReadLane<Asked, Answer> {
   readonly #cluster: Cluster
-  readonly #intake: OperationIntake<ReadRequest, KeyVersionMessage>
+  readonly #kind: ReadKind<Asked, Answer>
+  readonly #intake: OperationIntake<ReadRequest<Asked>, Answer>
   readonly #freeSlots: number[]
-  readonly #underWay = new Set<ReadBatch>()
-  #itemBytes = 1024
+  readonly #underWay = new Set<ReadBatch<Asked, Answer>>()
+  /** Of an answer, as answers have been lately. */
+  #answerBytes = 1024
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Cluster, kind: ReadKind<Asked, Answer>) {
     this.#cluster = cluster
+    this.#kind = kind
     const { readConnections } = cluster.settings
     this.#freeSlots = Array.from({ length: Math.max(1, readConnections) }, (_, slot) => slot)
-    this.#intake = new OperationIntake(cluster, 'client-reads', {
+    this.#intake = new OperationIntake(cluster, kind.queue, {
       send: () => this.#send(),
       sweep: nowMs => this.#sweep(nowMs),
     })
   }
 
+  /** `bytes`: of what is asked for. */
   submit<Result>(
-    key: Uint8Array,
+    asked: Asked,
+    bytes: number,
     readOptions: ReadOptionsMessage,
     options: CallOptions,
-    finish: (item: KeyVersionMessage) => Result,
+    finish: (answer: Answer) => Result,
   ): Promise<Result> {
-    return this.#intake.submit({ key, options: readOptions }, key.length, options, finish)
+    return this.#intake.submit({ asked, options: readOptions }, bytes, options, finish)
   }
 
   close(): void {
@@ -67,7 +113,8 @@ export class ReadLane {
     while (this.#intake.queue.length > 0) {
       const slot = this.#freeSlots.shift()
       if (slot === undefined) return
-      const operationsMax = Math.max(1, Math.min(batchOperationsMax, Math.floor(answerBytesTarget / this.#itemBytes)))
+      const countMax = Math.min(batchOperationsMax, this.#kind.countMax)
+      const operationsMax = Math.max(1, Math.min(countMax, Math.floor(answerBytesTarget / this.#answerBytes)))
       const operations = this.#intake.queue.take(operationsMax, batchBytesMax, goTogether)
       const first = operations[0]
       if (first === undefined) {
@@ -80,7 +127,7 @@ export class ReadLane {
     }
   }
 
-  #attempt(batch: ReadBatch): void {
+  #attempt(batch: ReadBatch<Asked, Answer>): void {
     const cluster = this.#cluster
     if (cluster.isClosed) return
     batch.operations = batch.operations.filter(operation => !operation.isSettled)
@@ -99,8 +146,8 @@ export class ReadLane {
     const request = {
       id: 0,
       header: cluster.header(timeoutMs),
-      gets: batch.operations.map(operation => operation.request.key),
       options: batch.options,
+      ...this.#kind.request(batch.operations.map(operation => operation.request.asked)),
     }
     const sent = batch.operations
     const stream = cluster.stream(address, firstReadLane + batch.slot)
@@ -115,7 +162,12 @@ export class ReadLane {
     })
   }
 
-  #answered(batch: ReadBatch, sent: readonly ReadOperation[], address: string, response: BatchResponse): void {
+  #answered(
+    batch: ReadBatch<Asked, Answer>,
+    sent: ReadBatch<Asked, Answer>['operations'],
+    address: string,
+    response: BatchResponse,
+  ): void {
     const cluster = this.#cluster
     cluster.answered(address, response.header)
     if (response.error) {
@@ -127,32 +179,33 @@ export class ReadLane {
       } else this.#refused(batch, error)
       return
     }
-    if (response.items.length !== sent.length) {
-      const counts = `${response.items.length} items for ${sent.length} gets`
+    const answers = this.#kind.answers(response)
+    if (answers.length !== sent.length) {
+      const counts = `${answers.length} answers for ${sent.length} reads`
       this.#failAll(batch, new KvError('internal', `${address} answered with ${counts}`))
       return
     }
     let bytes = 0
     for (let i = 0; i < sent.length; i++) {
-      const item = response.items[i]
-      if (item === undefined) continue
-      bytes += item.value?.length ?? 0
+      const answer = answers[i]
+      if (answer === undefined) continue
+      bytes += this.#kind.bytesOf(answer)
       // Of a key that was absent only the state's last stamp is known to be no earlier.
-      cluster.observed.tokenTo(item.timestamp || response.header?.clock)
-      sent[i]?.answer(item)
+      cluster.observed.tokenTo(this.#kind.stampOf(answer) || response.header?.clock)
+      sent[i]?.answer(answer)
     }
-    this.#itemBytes = Math.max(64, this.#itemBytes * 0.75 + (bytes / sent.length) * 0.25)
+    this.#answerBytes = Math.max(64, this.#answerBytes * 0.75 + (bytes / sent.length) * 0.25)
     this.#done(batch)
   }
 
   /** What one replica cannot serve, another may. */
-  #anotherMayServe(batch: ReadBatch, error: KvError): boolean {
+  #anotherMayServe(batch: ReadBatch<Asked, Answer>, error: KvError): boolean {
     if (error.code !== 'damaged' && error.code !== 'not-initialised') return false
     batch.refusals++
     return batch.refusals < this.#cluster.routes.addresses.length
   }
 
-  #retry(batch: ReadBatch, goNow: boolean, retryAfterMs: number): void {
+  #retry(batch: ReadBatch<Asked, Answer>, goNow: boolean, retryAfterMs: number): void {
     const { clock, backoff } = this.#cluster
     const delayMs = goNow && batch.attempts <= 3 ? 0 : backoff.delayMs(batch.attempts - 1, retryAfterMs)
     if (delayMs === 0) clock.defer(() => this.#attempt(batch))
@@ -160,13 +213,13 @@ export class ReadLane {
   }
 
   /** `error` will not change by trying again; but one get's fault, or one answer too large, is not the others'. */
-  #refused(batch: ReadBatch, error: KvError): void {
+  #refused(batch: ReadBatch<Asked, Answer>, error: KvError): void {
     const mayBeOnesFault = error.code === 'invalid-argument' || error.code === 'too-large'
     if (!mayBeOnesFault || batch.operations.length === 1) {
       this.#failAll(batch, error)
       return
     }
-    if (error.code === 'too-large') this.#itemBytes = Math.max(this.#itemBytes, answerBytesTarget / 8)
+    if (error.code === 'too-large') this.#answerBytes = Math.max(this.#answerBytes, answerBytesTarget / 8)
     const half = Math.ceil(batch.operations.length / 2)
     const rest = { ...batch, operations: batch.operations.slice(half) }
     batch.operations = batch.operations.slice(0, half)
@@ -175,12 +228,12 @@ export class ReadLane {
     this.#attempt(batch)
   }
 
-  #failAll(batch: ReadBatch, error: KvError): void {
+  #failAll(batch: ReadBatch<Asked, Answer>, error: KvError): void {
     for (const operation of batch.operations) operation.fail(error)
     this.#done(batch)
   }
 
-  #done(batch: ReadBatch): void {
+  #done(batch: ReadBatch<Asked, Answer>): void {
     this.#underWay.delete(batch)
     // Halves of one batch share its connection; the last of them frees it.
     for (const other of this.#underWay) if (other.slot === batch.slot) return
@@ -190,7 +243,7 @@ export class ReadLane {
 
   #sweep(nowMs: number): number {
     const cluster = this.#cluster
-    const expire = (cause: KvError | undefined) => (operation: ReadOperation) => {
+    const expire = (cause: KvError | undefined) => (operation: Operation<ReadRequest<Asked>, Answer>) => {
       if (operation.deadlineMs <= nowMs) operation.fail(readTimeout(cause))
     }
     let nextMs = this.#intake.queue.sweep(expire(cluster.isReady ? undefined : cluster.discoveryError))
@@ -201,7 +254,7 @@ export class ReadLane {
   }
 }
 
-function goTogether(first: ReadRequest, other: ReadRequest): boolean {
+function goTogether(first: ReadRequest<unknown>, other: ReadRequest<unknown>): boolean {
   return (
     first.options === other.options ||
     (first.options.kind === other.options.kind && first.options.at === other.options.at)

@@ -1,5 +1,6 @@
-// Scans: pages of one instant, streamed. When a connection breaks in between, the scan goes on at the same instant
-// behind the last key that arrived, so the caller sees each key once. Leaving the iterator cancels the call.
+// Scans: pages of one instant. The first travels like gets, in a batch with others, and is all that most scans need; the rest is
+// streamed. When a connection breaks in between, the scan goes on at the same instant behind the last key that arrived, so the
+// caller sees each key once. Leaving the iterator cancels the call.
 
 import { KvError } from '../base/errors.ts'
 import { quorate } from '../proto/quorate.js'
@@ -9,7 +10,8 @@ import { Attempts, becomeReady } from './calls.ts'
 import { type Cluster, callLane } from './cluster.ts'
 import { decodeCallError } from './error-decoding.ts'
 import { type ReadOptions, isLinearizable, readOptionsMessage } from './options.ts'
-import { type ReadOptionsMessage, scanMethod } from './wire.ts'
+import type { ReadLane } from './read-lane.ts'
+import { type PageMessage, type ReadOptionsMessage, type ScanRequestMessage, scanMethod } from './wire.ts'
 
 export interface ScanOptions extends ReadOptions, SpanOptions {
   readonly start?: Bytes
@@ -45,11 +47,16 @@ interface Position {
   isDone: boolean
 }
 
-type Page = quorate.v1.ScanResponse
+type Page = PageMessage
+export type FirstPages = ReadLane<ScanRequestMessage, Page>
 
 /** A scan's `timeoutMs` bounds the wait for each page, not the whole: how long the caller takes is its own affair. */
-export async function* scanKeys(cluster: Cluster, options: ScanOptions): AsyncGenerator<KeyValue, void, undefined> {
-  for await (const page of scanPages(cluster, options, false)) {
+export async function* scanKeys(
+  cluster: Cluster,
+  firstPages: FirstPages,
+  options: ScanOptions,
+): AsyncGenerator<KeyValue, void, undefined> {
+  for await (const page of scanPages(cluster, options, firstPages)) {
     for (const item of page.items) {
       yield {
         key: copyBytes(item.key ?? noKey),
@@ -65,18 +72,18 @@ export async function* scanKeys(cluster: Cluster, options: ScanOptions): AsyncGe
 const noKey = new Uint8Array(0)
 
 export async function countKeys(cluster: Cluster, options: ScanOptions): Promise<number> {
-  const pages = scanPages(cluster, options, true)
+  const pages = scanPages(cluster, options, undefined)
   for (;;) {
     const step = await pages.next()
     if (step.done) return step.value
   }
 }
 
-/** Yields pages; returns how many keys were seen. */
+/** Yields pages; returns how many keys were seen. `firstPages`: undefined: keys are only counted, which takes no pages. */
 async function* scanPages(
   cluster: Cluster,
   options: ScanOptions,
-  countOnly: boolean,
+  firstPages: FirstPages | undefined,
 ): AsyncGenerator<Page, number, undefined> {
   const position: Position = {
     span: parseSpan(options),
@@ -85,6 +92,14 @@ async function* scanPages(
     isDone: false,
   }
   const limit = options.limit ?? 0
+  const reverse = options.reverse ?? false
+  const countOnly = firstPages === undefined
+  if (firstPages !== undefined) {
+    const page = await firstPageOf(firstPages, position, options)
+    advance(cluster, position, page, 0, false, reverse)
+    if (page.items.length > 0) yield page
+    if (position.isDone || (limit > 0 && position.seen >= limit)) return position.seen
+  }
   let attempts = new Attempts(cluster, options)
   await becomeReady(cluster, attempts.deadlineMs, options.signal)
   for (;;) {
@@ -97,7 +112,7 @@ async function* scanPages(
       end: position.span.end,
       options: position.options,
       limit: limit === 0 ? 0 : limit - position.seen,
-      reverse: options.reverse ?? false,
+      reverse,
       keysOnly: options.keysOnly ?? false,
       countOnly,
       pageKeys: options.pageKeys ?? 0,
@@ -110,7 +125,7 @@ async function* scanPages(
           Math.min(cluster.settings.attemptTimeoutMs * 3, attempts.deadlineMs - cluster.clock.monotonicMs()),
         )
         if (page === undefined) break
-        advance(cluster, position, page, before, countOnly, options.reverse ?? false)
+        advance(cluster, position, page, before, countOnly, reverse)
         if (!countOnly && page.items.length > 0) yield page
         if (position.isDone || (limit > 0 && position.seen >= limit)) return position.seen
         attempts = new Attempts(cluster, options)
@@ -123,6 +138,22 @@ async function* scanPages(
       stream.cancel()
     }
   }
+}
+
+function firstPageOf(
+  firstPages: FirstPages,
+  { span, options: readOptions }: Position,
+  options: ScanOptions,
+): Promise<Page> {
+  const { limit, reverse, keysOnly, pageKeys } = options
+  const request = {
+    ...span,
+    limit: limit ?? 0,
+    reverse: reverse ?? false,
+    keysOnly: keysOnly ?? false,
+    pageKeys: pageKeys ?? 0,
+  }
+  return firstPages.submit(request, span.start.length + span.end.length, readOptions, options, page => page)
 }
 
 function advance(

@@ -49,3 +49,9 @@ export type BatchRequest = quorate.v1.BatchRequest.$Properties
 export type BatchResponse = quorate.v1.BatchResponse
 export type OutcomeMessage = quorate.v1.Outcome.$Properties
 export type KeyVersionMessage = quorate.v1.KeyVersion.$Properties
+export type ScanRequestMessage = quorate.v1.ScanRequest.$Properties
+export type PageMessage = quorate.v1.ScanResponse
+
+export function decodePage(bytes: Uint8Array): PageMessage {
+  return v1.ScanResponse.decode(bytes)
+}

@@ -15,7 +15,7 @@ import { type GatewayLimits, gatewayLimitsDefault } from './limits.ts'
 import type { Logger } from '../base/logger.ts'
 import { checkCommit, checkGets, checkKey, checkPut } from './operation-check.ts'
 import { OwnSession, type Route, ownClockRefused } from './own-session.ts'
-import { type RoutedRead, Reader, readKindFromWire } from './reader.ts'
+import { type RoutedRead, type ScanPageDone, type ScanSpan, Reader, readKindFromWire } from './reader.ts'
 import { errorToMessage, toKvError, tooLarge } from './refusal-error.ts'
 import { type CallHeader, parseHeader, parseSession, safeInteger } from './request-header.ts'
 import { Retry } from './retry.ts'
@@ -38,8 +38,8 @@ interface GatewayOptions {
 
 export interface Gateway {
   /**
-   * Writes and gets of one request run side by side. Never rejects: what failed is in `error`, and `outcomes` or `items`
-   * are there nevertheless when that half was done.
+   * Writes, gets and scans of one request run side by side. Never rejects: what failed is in `error`, and `outcomes`, `items`
+   * or `pages` are there nevertheless when that part was done.
    */
   batch(request: quorate.v1.IBatchRequest, signal?: AbortSignal): Promise<quorate.v1.IBatchResponse>
   // The rest throw KvError.
@@ -124,22 +124,26 @@ export function createGateway(options: GatewayOptions): Gateway {
     try {
       const header = parse(request.header)
       const gets = request.gets ?? []
+      const scans = request.scans ?? []
       const deadlineMs = deadlineOf(header)
-      const route = routeOf(header, gets[0] ?? emptyKey)
+      const route = routeOf(header, gets[0] ?? scans[0]?.start ?? emptyKey)
       const writes = request.writes
-      const [written, read] = await Promise.all([
+      const [written, read, scanned] = await Promise.all([
         writes && writes.length > 0 ? settle(writeBatch(header, route, writes, deadlineMs, signal)) : undefined,
         gets.length > 0 ? settle(getMany(header, route, request, gets, deadlineMs, signal)) : undefined,
+        scans.length > 0 ? settle(scanMany(header, route, request, scans, deadlineMs, signal)) : undefined,
       ])
-      const error = written?.error ?? read?.error
+      const error = written?.error ?? read?.error ?? scanned?.error
       if (error?.code === 'internal') logger.error({ error, id }, 'a batch failed on a bug')
-      const seen = Math.max(written?.value?.clock ?? 0, read?.value?.clock ?? 0) as Timestamp
+      const clocks = [written, read, scanned].map(part => part?.value?.clock ?? 0)
+      const seen = Math.max(...clocks) as Timestamp
       return {
         id,
         header: responseHeader(route, seen),
         error: error === undefined ? null : errorToMessage(error),
         outcomes: (written?.value?.outcomes ?? []) as quorate.v1.IOutcome[],
         items: (read?.value?.items ?? []) as quorate.v1.IKeyVersion[],
+        pages: scanned?.value?.pages ?? [],
       }
     } catch (thrown) {
       const error = toKvError(thrown)
@@ -184,6 +188,39 @@ export function createGateway(options: GatewayOptions): Gateway {
     return reader.get(readOf(header, route, request.options), gets, retryUntil(deadlineMs, signal))
   }
 
+  /** The first page of each. */
+  async function scanMany(
+    header: CallHeader,
+    route: Route,
+    request: quorate.v1.IBatchRequest,
+    scans: readonly quorate.v1.IScanRequest[],
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly pages: Buffer[]; readonly clock: number }> {
+    if (scans.length > limits.batchScansMax) throw tooLarge('batchScansMax', limits.batchScansMax, scans.length)
+    const read = readOf(header, route, request.options)
+    let clock = 0
+    const pages = await Promise.all(
+      scans.map(async scan => {
+        const wanted = Math.min(pageKeysOf(scan), limitOf(scan), limits.batchPageKeysMax)
+        const page = await reader.scanPage(
+          read,
+          spanOf(scan),
+          wanted,
+          limits.batchPageBytesMax,
+          retryUntil(deadlineMs, signal),
+        )
+        clock = Math.max(clock, page.at)
+        return encodePage(page, { at: page.at, count: page.count })
+      }),
+    )
+    return { pages, clock }
+  }
+
+  function pageKeysOf(scan: quorate.v1.IScanRequest): number {
+    return Math.min(scan.pageKeys || limits.scanPageKeysDefault, limits.scanPageKeysMax)
+  }
+
   /** One write: in the caller's session when it names one, else with others of its tick in the gateway's own. */
   async function writeOne(
     wire: quorate.v1.IRequestHeader | null | undefined,
@@ -216,30 +253,23 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   async function* scan(request: quorate.v1.IScanRequest, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const header = parse(request.header)
-    let start = request.start ?? emptyKey
-    let end = request.end ?? emptyKey
-    const reverse = request.reverse ?? false
-    const limit = safeInteger('limit', request.limit) || Number.MAX_SAFE_INTEGER
-    const pageKeys = Math.min(request.pageKeys || limits.scanPageKeysDefault, limits.scanPageKeysMax)
-    const route = routeOf(header, start)
+    let span = spanOf(request)
+    const limit = limitOf(request)
+    // Counting sends no items, so its pages may be as large as pages get.
+    const pageKeys = span.countOnly ? limits.scanPageKeysMax : pageKeysOf(request)
+    const route = routeOf(header, span.start)
     let read = readOf(header, route, request.options)
     let count = 0
     for (;;) {
-      const span = { start, end, reverse, keysOnly: request.keysOnly ?? false, countOnly: request.countOnly ?? false }
-      // Counting sends no items, so its pages may be as large as pages get.
-      const pageMax = span.countOnly ? limits.scanPageKeysMax : pageKeys
-      const wanted = Math.min(pageMax, limit - count)
+      const wanted = Math.min(pageKeys, limit - count)
       const retry = retryUntil(deadlineOf(header), signal)
       const page = await reader.scanPage(read, span, wanted, limits.scanPageBytesMax, retry)
       count += page.count
-      const resume = page.resume
-      const rest = { header: responseHeader(route, page.at), at: page.at, count, resume: resume ?? emptyKey }
-      // One message: encodings that stand behind each other are merged.
-      yield Buffer.concat([quorate.v1.ScanResponse.encode(rest).finish(), page.items])
+      yield encodePage(page, { header: responseHeader(route, page.at), at: page.at, count })
+      const { resume } = page
       if (resume === undefined || count >= limit) return
       retry.throwIfCancelled()
-      if (reverse) end = resume
-      else start = resume
+      span = span.reverse ? { ...span, end: resume } : { ...span, start: resume }
       // The first page chose the instant; all others read exactly it.
       read = { ...read, kind: 'at', at: page.at }
     }
@@ -296,6 +326,27 @@ function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
     value => ({ value, error: undefined }),
     (error: unknown) => ({ value: undefined, error: toKvError(error) }),
   )
+}
+
+function spanOf(scan: quorate.v1.IScanRequest): ScanSpan {
+  return {
+    start: scan.start ?? emptyKey,
+    end: scan.end ?? emptyKey,
+    reverse: scan.reverse ?? false,
+    keysOnly: scan.keysOnly ?? false,
+    countOnly: scan.countOnly ?? false,
+  }
+}
+
+/** Of keys in all. */
+function limitOf(scan: quorate.v1.IScanRequest): number {
+  return safeInteger('limit', scan.limit) || Number.MAX_SAFE_INTEGER
+}
+
+/** An encoded ScanResponse. */
+function encodePage({ items, resume }: ScanPageDone, rest: quorate.v1.IScanResponse): Buffer {
+  // One message: encodings that stand behind each other are merged.
+  return Buffer.concat([quorate.v1.ScanResponse.encode({ ...rest, resume: resume ?? emptyKey }).finish(), items])
 }
 
 function refuseSystemKeyspace(keyspace: number): void {

@@ -17,6 +17,10 @@ export interface GatewayLimits {
   readonly scanPageKeysDefault: number
   readonly scanPageKeysMax: number
   readonly scanPageBytesMax: number
+  /** Scans in one batch, and what the page of each may be: a batch is answered at once, by one message. */
+  readonly batchScansMax: number
+  readonly batchPageKeysMax: number
+  readonly batchPageBytesMax: number
   readonly historyDefault: number
   readonly historyMax: number
   /** The first attempt at a leader elsewhere may take this long; each later one twice as long. */
@@ -38,6 +42,9 @@ export const gatewayLimitsDefault: GatewayLimits = {
   scanPageKeysDefault: 1000,
   scanPageKeysMax: 10_000,
   scanPageBytesMax: 1024 * 1024,
+  batchScansMax: 64,
+  batchPageKeysMax: 256,
+  batchPageBytesMax: 64 * 1024,
   historyDefault: 100,
   historyMax: 1000,
   forwardAttemptMs: 1000,

@@ -21,7 +21,7 @@ export interface RoutedRead {
   readonly hops: number
 }
 
-interface ScanSpan {
+export interface ScanSpan {
   readonly start: Uint8Array
   readonly end: Uint8Array
   readonly reverse: boolean
@@ -30,7 +30,7 @@ interface ScanSpan {
 }
 
 type GetDone = Extract<GetAnswer, { kind: 'done' }>
-type ScanPageDone = Extract<ScanPageAnswer, { kind: 'done' }>
+export type ScanPageDone = Extract<ScanPageAnswer, { kind: 'done' }>
 type HistoryDone = Extract<HistoryAnswer, { kind: 'done' }>
 
 interface ReaderOptions {

@@ -216,21 +216,21 @@ describe('scans', () => {
   test('leaving the loop ends the call', async () => {
     const client = open()
     cluster.pageKeys = 1
-    for await (const item of client.scan()) {
-      expect(text(item.key)).toBe('a')
-      break
-    }
+    const seen = []
+    for await (const item of client.scan()) if (seen.push(text(item.key)) === 2) break
+    expect(seen).toEqual(['a', 'b/1'])
     await until('the server sees it', () => cluster.cancelledScans > 0)
   })
 
   test('a broken scan goes on behind the last key, at the same instant', async () => {
     const client = open()
     let breaks = 2
+    cluster.pageKeys = 2
     cluster.onPage = page => (page === 1 && breaks-- > 0 ? 'break' : 'go')
     cluster.scans.length = 0
     expect(await keysOf(client.scan())).toEqual(['a', 'b/1', 'b/2', 'b/3', 'b/4', 'b/5', 'c', 'd'])
     expect(cluster.scans.length).toBe(3)
-    expect(new Set(cluster.scans.slice(1).map(scan => scan.options?.at)).size).toBe(1)
+    expect(new Set(cluster.scans.map(scan => scan.options?.at)).size).toBe(1)
     breaks = 2
     expect(await keysOf(client.scan({ reverse: true, limit: 7 }))).toEqual([
       'd',
@@ -243,6 +243,19 @@ describe('scans', () => {
     ])
     breaks = 1
     expect(await client.count({ limit: 7 })).toBe(7)
+  })
+
+  test('scans that end with their first page travel together, and are repeated like gets', async () => {
+    const client = open()
+    const prefixes = ['a', 'b/1', 'b/2', 'b/3', 'b/4', 'b/5', 'c', 'd', 'absent']
+    await client.get('a')
+    cluster.batches.length = 0
+    let broken = 2
+    cluster.verdict = () => (broken-- > 0 ? 'break' : 'answer')
+    const found = await Promise.all(prefixes.map(prefix => keysOf(client.scan({ prefix }))))
+    expect(found).toEqual([...prefixes.slice(0, -1).map(prefix => [prefix]), []])
+    expect(cluster.batches.length).toBe(3)
+    expect(cluster.scans.length).toBe(0)
   })
 
   test('a signal ends a scan', async () => {

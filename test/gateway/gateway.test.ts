@@ -103,6 +103,7 @@ describe('a batch', () => {
       'invalid-argument',
     ],
     ['an oversize key', { gets: [Buffer.alloc(5000)] }, 'too-large'],
+    ['a scan with a limit beyond 2^53', { scans: [{ limit: 2 ** 60 }] }, 'invalid-argument'],
     ['another cluster', { header: { clusterId: Buffer.alloc(16, 1) }, gets: [key('a')] }, 'wrong-cluster'],
     [
       'an unknown range',
@@ -127,6 +128,10 @@ describe('a batch', () => {
     const { at } = createFakeCluster(['n1'], { batchOpsMax: 2 })
     const response = await at('n1').gateway.batch({ gets: [key('a'), key('b'), key('c')] })
     expect(response.error?.details).toEqual({ limit: 'batchOpsMax', limitValue: '2', value: '3' })
+    const scans = await createFakeCluster(['n1'], { batchScansMax: 1 })
+      .at('n1')
+      .gateway.batch({ scans: [{}, {}] })
+    expect(scans.error?.details).toEqual({ limit: 'batchScansMax', limitValue: '1', value: '2' })
   })
 })
 
@@ -435,6 +440,41 @@ describe('a scan', () => {
     const counted = await collect(gateway.scan({ countOnly: true }))
     expect(counted.keys).toEqual([])
     expect(counted.pages.at(-1)?.count).toBe(25)
+  })
+
+  it('in a batch is answered by its first page, beside writes and gets', async () => {
+    const { gateway, store, keys } = await filled()
+    const { header, error, outcomes, items, pages } = await gateway.batch({
+      writes: encodeBatch([put('k99', '1')]),
+      gets: [key('k00')],
+      scans: [
+        { pageKeys: 4 },
+        { start: key('k03'), end: key('k05'), keysOnly: true },
+        { reverse: true, limit: 2 },
+        { countOnly: true },
+      ],
+    })
+    expect(error).toBeNull()
+    expect([outcomes?.length, items?.length]).toEqual([1, 1])
+    const decoded = (pages ?? []).map(page => quorate.v1.ScanResponse.decode(page))
+    const keysOf = (page: quorate.v1.ScanResponse | undefined) =>
+      page?.items.map(item => Buffer.from(item.key ?? []).toString())
+    expect(decoded.slice(0, 2).map(keysOf)).toEqual([keys.slice(0, 4), ['k03', 'k04']])
+    expect(decoded.map(({ resume }) => Buffer.from(resume).toString())).toEqual(['k04', '', expect.any(String), ''])
+    expect(keysOf(decoded[2])).toHaveLength(2)
+    expect(decoded[1]?.items.every(item => item.value?.length === 0)).toBe(true)
+    expect(decoded[3]?.count).toBeGreaterThanOrEqual(25)
+    expect(header?.clock).toBeGreaterThanOrEqual(Math.max(...decoded.map(page => page.at)))
+    expect(new Set(store.reads.map(read => read.kind))).toEqual(new Set(['linearizable']))
+  })
+
+  it('in a batch has a page that is bounded, whatever it asks for', async () => {
+    const cluster = createFakeCluster(['n1'], { batchPageKeysMax: 3 })
+    const { gateway } = cluster.at('n1')
+    for (const name of ['a', 'b', 'c', 'd']) await gateway.put({ op: { key: key(name), value: key('1') } })
+    const { pages } = await gateway.batch({ scans: [{ pageKeys: 1_000 }] })
+    const page = quorate.v1.ScanResponse.decode(pages?.[0] ?? new Uint8Array())
+    expect([page.items.length, Buffer.from(page.resume).toString()]).toEqual([3, 'd'])
   })
 
   it('ends when its caller goes', async () => {

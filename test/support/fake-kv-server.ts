@@ -219,11 +219,12 @@ export class FakeKvCluster {
       if (verdict === 'swallow') return
       const outcomes = (decoded?.writes ?? []).map(write => this.#apply(decoded as quorate.v1.WriteBatch, write))
       const items = gets.map(key => this.#read(key, request.options ?? {}))
+      const pages = request.scans.map(scan => v1.ScanResponse.encode(this.#page(scan, 0)).finish())
       if (verdict === 'apply-and-break') {
         call.emit('error', broken)
         return
       }
-      if (verdict === 'answer') call.write({ id: request.id, header, outcomes, items })
+      if (verdict === 'answer') call.write({ id: request.id, header, outcomes, items, pages })
     } catch (error) {
       call.write({ id: request.id, header, error: errorMessage(error as KvError) })
     }
@@ -308,33 +309,36 @@ export class FakeKvCluster {
     this.scans.push(request)
     call.on('cancelled', () => this.cancelledScans++)
     call.on('error', () => undefined)
-    const keys = this.#keys(request.start, request.end)
-    if (request.reverse) keys.reverse()
-    const all = request.limit > 0 ? keys.slice(0, request.limit) : keys
-    let count = 0
-    do {
+    for (let count = 0; ; ) {
       if (this.onPage(Math.floor(count / this.pageKeys)) === 'break') {
         call.emit('error', broken)
         return
       }
-      const page = all.slice(count, count + this.pageKeys)
-      count += page.length
-      const next = request.reverse ? page.at(-1) : keys[count]
-      const items = page.map(key => ({
-        key: Buffer.from(key),
-        ...this.#read(Buffer.from(key), {}),
-        ...(request.keysOnly ? { value: noBytes } : {}),
-      }))
-      const response = {
-        header: this.#header(node),
-        items: request.countOnly ? [] : items,
-        at: this.#now,
-        count,
-        resume: Buffer.from(count < keys.length ? (next ?? '') : ''),
-      }
-      if (!call.write(response)) await new Promise(resolve => call.once('drain', resolve))
-    } while (count < all.length && !call.cancelled)
+      const page = this.#page(request, count)
+      count = page.count
+      if (!call.write({ header: this.#header(node), ...page }))
+        await new Promise(resolve => call.once('drain', resolve))
+      const isWhole = page.resume.length === 0 || (request.limit > 0 && count >= request.limit)
+      if (isWhole || call.cancelled) break
+    }
     call.end()
+  }
+
+  /** Of a scan, behind the first `seen` keys. */
+  #page(scan: quorate.v1.ScanRequest.$Properties, seen: number) {
+    const { limit, reverse, keysOnly, countOnly } = scan
+    const keys = this.#keys(scan.start ?? noBytes, scan.end ?? noBytes)
+    if (reverse) keys.reverse()
+    const page = keys.slice(seen, Math.min(seen + this.pageKeys, limit || Number.POSITIVE_INFINITY))
+    const count = seen + page.length
+    const next = reverse ? page.at(-1) : keys[count]
+    const items = page.map(key => ({
+      key: Buffer.from(key),
+      ...this.#read(Buffer.from(key), {}),
+      ...(keysOnly ? { value: noBytes } : {}),
+    }))
+    const resume = Buffer.from(count < keys.length ? (next ?? '') : '')
+    return { items: countOnly ? [] : items, at: this.#now, count, resume }
   }
 }
 
