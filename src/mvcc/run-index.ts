@@ -20,22 +20,27 @@ const stepCost = 0.1
 /** Of one call, about. */
 const costMax = 20
 
+/** In order. */
 interface SourceRuns {
   readonly source: Source
   readonly runs: RunBounds[]
+  /** Of each of `runs` the first index: a search goes through these, which lie side by side in memory. */
+  readonly firsts: Index[]
 }
 
 /** An effect, and the run that it is in. */
 interface Step {
   readonly bounds: RunBounds
   readonly outline: RunOutline
+  /** undefined: several have its index and the hash of its row. */
+  readonly position: number | undefined
   readonly index: Index
   readonly timestamp: Timestamp
 }
 
 interface KeptOutline {
   readonly outline: RunOutline
-  /** In the list of their ids. */
+  /** In the list of runs that have one. */
   position: number
 }
 
@@ -43,8 +48,9 @@ export class RunIndex {
   readonly #engine: Engine
   readonly #outlineBytesMax: number
   readonly #sources = new Map<string, SourceRuns>()
-  readonly #outlines = new Map<string, KeptOutline>()
-  #outlineIds: string[] = []
+  readonly #outlines = new Map<RunBounds, KeptOutline>()
+  /** In any order. */
+  #outlined: RunBounds[] = []
   #outlineBytes = 0
   #draw = 1
   /** Of all calls together, in effects that were read. */
@@ -78,7 +84,7 @@ export class RunIndex {
   clear(): void {
     this.#sources.clear()
     this.#outlines.clear()
-    this.#outlineIds = []
+    this.#outlined = []
     this.#outlineBytes = 0
     this.newestStamp = timestampZero
   }
@@ -86,10 +92,11 @@ export class RunIndex {
   add(source: Source, bounds: RunBounds): void {
     const id = sourceId(source)
     let known = this.#sources.get(id)
-    if (known === undefined) this.#sources.set(id, (known = { source, runs: [] }))
+    if (known === undefined) this.#sources.set(id, (known = { source, runs: [], firsts: [] }))
     const last = known.runs.at(-1)
     assert(last === undefined || last.lastIndex < bounds.firstIndex, 'runs of one source follow each other')
     known.runs.push(bounds)
+    known.firsts.push(bounds.firstIndex)
     if (bounds.lastStamp > this.newestStamp) this.newestStamp = bounds.lastStamp
   }
 
@@ -103,13 +110,15 @@ export class RunIndex {
    * there. null: nothing, or what was there has been collected. Throws DamageError.
    */
   before({ row, source, index, timestamp }: Version, at: Timestamp): Version | null {
-    const bounds = this.#find(source, index)
-    if (bounds === undefined) return null
+    const runs = this.#sources.get(sourceId(source))
+    const bounds = runs && findRun(runs, index)
+    if (runs === undefined || bounds === undefined) return null
     const hash = rowHash(row)
-    let step: Step = { bounds, outline: this.#outline(source, bounds), index, timestamp }
+    const outline = this.#outline(source, bounds)
+    let step: Step = { bounds, outline, position: outline.onlyPosition(index, hash), index, timestamp }
     const spentMax = this.spent + costMax
     for (; this.spent < spentMax; this.spent += stepCost) {
-      const next = this.#stepBack(source, step, hash)
+      const next = this.#stepBack(source, runs, step, hash)
       if (next === undefined || next.timestamp <= at) break
       step = next
     }
@@ -117,16 +126,17 @@ export class RunIndex {
   }
 
   /** To the effect that wrote what the one of `step` replaced; undefined: the outlines do not tell. */
-  #stepBack(source: Source, { bounds, outline, index }: Step, hash: number): Step | undefined {
-    const position = outline.onlyPosition(index, hash)
+  #stepBack(source: Source, runs: SourceRuns, step: Step, hash: number): Step | undefined {
+    const { bounds, outline, position } = step
     const replaced = position === undefined ? undefined : outline.replaced(position)
     if (replaced === undefined) return undefined
-    const itsBounds = replaced >= bounds.firstIndex ? bounds : this.#find(source, replaced)
+    const itsBounds = replaced >= bounds.firstIndex ? bounds : findRun(runs, replaced)
     if (itsBounds === undefined) return undefined
     const itsOutline = itsBounds === bounds ? outline : this.#outline(source, itsBounds)
     const its = itsOutline.onlyPosition(replaced, hash)
     if (its === undefined) return undefined
-    return { bounds: itsBounds, outline: itsOutline, index: replaced, timestamp: itsOutline.timestamp(its) }
+    const timestamp = itsOutline.timestamp(its)
+    return { bounds: itsBounds, outline: itsOutline, position: its, index: replaced, timestamp }
   }
 
   #replacedBy(row: string, source: Source, step: Step, hash: number): Version | null {
@@ -146,69 +156,73 @@ export class RunIndex {
   /** Forgets the runs that end below `threshold` and returns their ids: their records may go once this has returned. */
   dropBelow(threshold: Timestamp, limit: number): readonly string[] {
     const dropped: string[] = []
-    for (const [id, { source, runs }] of this.#sources) {
+    for (const [id, { source, runs, firsts }] of this.#sources) {
       let kept = 0
       for (const bounds of runs) {
-        if (bounds.lastStamp >= threshold || dropped.length >= limit) runs[kept++] = bounds
-        else dropped.push(encodeRunId(source, bounds.firstIndex))
+        if (bounds.lastStamp >= threshold || dropped.length >= limit) {
+          firsts[kept] = bounds.firstIndex
+          runs[kept++] = bounds
+        } else {
+          dropped.push(encodeRunId(source, bounds.firstIndex))
+          this.#forget(bounds)
+        }
       }
       runs.length = kept
+      firsts.length = kept
       if (kept === 0) this.#sources.delete(id)
     }
-    for (const id of dropped) this.#forget(id)
     return dropped
   }
 
-  #find(source: Source, index: Index): RunBounds | undefined {
-    const runs = this.#sources.get(sourceId(source))?.runs
-    if (runs === undefined) return undefined
-    let low = 0
-    let high = runs.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((runs[middle]?.firstIndex ?? 0) <= index) low = middle + 1
-      else high = middle
-    }
-    const bounds = runs[low - 1]
-    return bounds !== undefined && index <= bounds.lastIndex ? bounds : undefined
-  }
-
   #outline(source: Source, bounds: RunBounds): RunOutline {
-    const id = encodeRunId(source, bounds.firstIndex)
-    const kept = this.#outlines.get(id)
+    const kept = this.#outlines.get(bounds)
     if (kept !== undefined) return kept.outline
+    const id = encodeRunId(source, bounds.firstIndex)
     const key = runPrefix + id
     const stored = this.#engine.getPart(key, bounds.outlineStart, bounds.outlineEnd)
     this.spent += readOutlineCost
     if (stored === undefined) throw new DamageError(key, 'the record is missing')
     const outline = decodeOutline(id, bounds.firstIndex, stored)
     if (outline === undefined) throw new DamageError(key, 'its checksum does not hold')
-    this.#keep(id, outline)
+    this.#keep(bounds, outline)
     return outline
   }
 
   /** In place of any others: chains lead through the same runs again and again, where the one used longest ago comes next. */
-  #keep(id: string, outline: RunOutline): void {
-    const ids = this.#outlineIds
-    while (ids.length > 0 && this.#outlineBytes + outline.bytes > this.#outlineBytesMax) {
+  #keep(bounds: RunBounds, outline: RunOutline): void {
+    const outlined = this.#outlined
+    while (outlined.length > 0 && this.#outlineBytes + outline.bytes > this.#outlineBytesMax) {
       this.#draw = (Math.imul(this.#draw, 1_664_525) + 1_013_904_223) >>> 0
-      this.#forget(must(ids[Math.floor((this.#draw / 2 ** 32) * ids.length)]))
+      this.#forget(must(outlined[Math.floor((this.#draw / 2 ** 32) * outlined.length)]))
     }
-    this.#outlines.set(id, { outline, position: ids.length })
-    ids.push(id)
+    this.#outlines.set(bounds, { outline, position: outlined.length })
+    outlined.push(bounds)
     this.#outlineBytes += outline.bytes
   }
 
-  #forget(id: string): void {
-    const kept = this.#outlines.get(id)
+  #forget(bounds: RunBounds): void {
+    const kept = this.#outlines.get(bounds)
     if (kept === undefined) return
-    this.#outlines.delete(id)
+    this.#outlines.delete(bounds)
     this.#outlineBytes -= kept.outline.bytes
-    const last = must(this.#outlineIds.pop())
-    if (last === id) return
-    this.#outlineIds[kept.position] = last
+    const last = must(this.#outlined.pop())
+    if (last === bounds) return
+    this.#outlined[kept.position] = last
     must(this.#outlines.get(last)).position = kept.position
   }
+}
+
+/** The run that holds `index`. */
+function findRun({ runs, firsts }: SourceRuns, index: Index): RunBounds | undefined {
+  let low = 0
+  let high = firsts.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((firsts[middle] ?? 0) <= index) low = middle + 1
+    else high = middle
+  }
+  const bounds = runs[low - 1]
+  return bounds !== undefined && index <= bounds.lastIndex ? bounds : undefined
 }
 
 function sourceId(source: Source): string {

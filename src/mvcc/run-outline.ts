@@ -162,9 +162,20 @@ export class RunOutline {
   }
 }
 
+/** Looks where it would be if they rose evenly, as they about do, and from there in steps that double: near it is in memory at once. */
 function firstAtOrAfter(indexes: Uint32Array, index: number): number {
-  let low = 0
-  let high = indexes.length
+  const count = indexes.length
+  const guess = Math.min(count, Math.floor((index * count) / ((indexes[count - 1] ?? 0) + 1)))
+  let low = guess
+  let high = guess
+  for (let step = 1; low > 0 && (indexes[low - 1] ?? 0) >= index; step *= 2) {
+    high = low - 1
+    low = Math.max(0, high - step)
+  }
+  for (let step = 1; high < count && (indexes[high] ?? 0) < index; step *= 2) {
+    low = high + 1
+    high = Math.min(count, low + step)
+  }
   while (low < high) {
     const middle = (low + high) >>> 1
     if ((indexes[middle] ?? 0) < index) low = middle + 1
