@@ -6,8 +6,13 @@ import type { Timer } from '../time/clock.ts'
 import { type Timestamp, addMs, timestampZero } from '../time/timestamp.ts'
 import type { Store } from './store.ts'
 
-/** Cheap when little is due, and history is kept for minutes. */
-const collectEveryMs = 10_000
+/**
+ * Each time costs a flush of the engine, which then collapses fewer overwrites; so history lives a tenth longer than it must, and
+ * a minute at most.
+ */
+const retentionParts = 10
+const collectEveryMsMin = 10_000
+const collectEveryMsMax = 60_000
 
 export class HistoryCollector {
   readonly #store: Store
@@ -23,7 +28,8 @@ export class HistoryCollector {
 
   start(): void {
     if (this.#isClosed) return
-    this.#timer = this.#store.clock.setTimer(collectEveryMs, () => {
+    const everyMs = Math.min(Math.max(this.#retentionMs / retentionParts, collectEveryMsMin), collectEveryMsMax)
+    this.#timer = this.#store.clock.setTimer(everyMs, () => {
       this.#collect().then(
         () => this.start(),
         (error: unknown) => {

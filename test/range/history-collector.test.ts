@@ -5,7 +5,7 @@ import type { Replica } from '../../src/range/replica.ts'
 import type { Store } from '../../src/range/store.ts'
 
 /** What one run of the collector does when a flush ends like `flush`. */
-async function collected(flush: () => Promise<void>): Promise<string[]> {
+async function collected(flush: () => Promise<void>, retentionMs = 10): Promise<string[]> {
   const done: string[] = []
   let fire = (): void => {}
   const replica: Partial<Replica> = {
@@ -16,7 +16,8 @@ async function collected(flush: () => Promise<void>): Promise<string[]> {
   }
   const store: object = {
     clock: {
-      setTimer: (_ms: number, run: () => void) => {
+      setTimer: (ms: number, run: () => void) => {
+        done.push(`after ${ms} ms`)
         fire = run
         return { cancel: () => {} }
       },
@@ -30,10 +31,9 @@ async function collected(flush: () => Promise<void>): Promise<string[]> {
     versions: { collect: async (threshold: number) => void done.push(`collect ${threshold}`) },
     logger: { debug: () => {} },
   }
-  const collector = new HistoryCollector(store as Store, 10)
+  const collector = new HistoryCollector(store as Store, retentionMs)
   const ended = new Promise<void>(resolve => {
     const { clock } = store as Store
-    const { setTimer } = clock
     Object.assign(store, {
       onFatal: (error: unknown) => {
         done.push(`fatal: ${String(error)}`)
@@ -42,9 +42,9 @@ async function collected(flush: () => Promise<void>): Promise<string[]> {
     })
     collector.start()
     // It sets its timer again when it is done.
-    clock.setTimer = (ms, run) => {
+    clock.setTimer = () => {
       resolve()
-      return setTimer(ms, run)
+      return { cancel: () => {} }
     }
   })
   fire()
@@ -55,11 +55,20 @@ async function collected(flush: () => Promise<void>): Promise<string[]> {
 
 describe('history', () => {
   it('is collected once the threshold that refuses its readers is on disk', async () => {
-    expect(await collected(async () => {})).toEqual(['flush', 'collect 7'])
+    expect(await collected(async () => {})).toEqual(['after 10000 ms', 'flush', 'collect 7'])
+  })
+
+  it('is collected the more seldom the longer it is kept, and once a minute at least', async () => {
+    for (const [retentionMs, everyMs] of [
+      [0, 10_000],
+      [300_000, 30_000],
+      [86_400_000, 60_000],
+    ] as const)
+      expect((await collected(async () => {}, retentionMs))[0]).toBe(`after ${everyMs} ms`)
   })
 
   // An entry was applied by half: the store has stopped that replica, and its node goes on.
   it('stays when the flush is refused, and the node does not end for it', async () => {
-    expect(await collected(() => Promise.reject(new Error('applied by half')))).toEqual(['flush'])
+    expect(await collected(() => Promise.reject(new Error('applied by half')))).toEqual(['after 10000 ms', 'flush'])
   })
 })
