@@ -12,8 +12,15 @@ const seed = 1
 const size = 3
 const limitMs = 30_000
 
-/** Keeps no log for those who are behind, and has the state on disk soon. */
-const shortLog = { ...defaultLimits, logRetainedBytes: 1, logSegmentBytes: 131_072, engineFlushMs: 20, drainMs: 1_000 }
+/** Keeps no log for those who are behind, and has the state on disk soon; history's threshold moves on every ten seconds. */
+const shortLog = {
+  ...defaultLimits,
+  logRetainedBytes: 1,
+  logSegmentBytes: 131_072,
+  engineFlushMs: 20,
+  drainMs: 1_000,
+  historyRetentionMs: 60_000,
+}
 
 /** All have caught up, can write, and hold what was acknowledged. */
 async function end(scenario: Scenario): Promise<void> {
