@@ -14,7 +14,7 @@ import { type RequestHeader, type ResponseHeader, nodesMethod } from './wire.ts'
 
 /**
  * Connections to one node are told apart by lane: 0 carries writes, 1 unary calls and what follows the first page of a scan, 2 and up
- * gets and first pages.
+ * gets, and behind those the first pages of scans.
  */
 export const writeLane = 0
 export const callLane = 1

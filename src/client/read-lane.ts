@@ -20,12 +20,19 @@ import {
   decodePage,
 } from './wire.ts'
 
+/** A page may take longer than a get: it may have to go past much that was deleted. */
+export const pagePatience = 3
+
 /** What is asked for, and how batches carry it. */
 interface ReadKind<Asked, Answer> {
   /** Of the queue, for the error of an operation that it has no room for. */
   readonly queue: string
   /** In one batch. */
   readonly countMax: number
+  /** An attempt may take so many times `attemptTimeoutMs`. A connection that does not answer in time is given up. */
+  readonly patience: number
+  /** Its connections, among those of all kinds, `readConnections` each: none gives up those of another. */
+  readonly group: number
   request(asked: readonly Asked[]): Pick<BatchRequest, 'gets' | 'scans'>
   /** In the order of the request, as many. */
   answers(response: BatchResponse): readonly Answer[]
@@ -38,6 +45,8 @@ interface ReadKind<Asked, Answer> {
 export const gets: ReadKind<Uint8Array, KeyVersionMessage> = {
   queue: 'client-reads',
   countMax: Number.POSITIVE_INFINITY,
+  patience: 1,
+  group: 0,
   request: keys => ({ gets: [...keys] }),
   answers: response => response.items,
   bytesOf: item => item.value?.length ?? 0,
@@ -47,6 +56,8 @@ export const gets: ReadKind<Uint8Array, KeyVersionMessage> = {
 export const firstPages: ReadKind<ScanRequestMessage, PageMessage> = {
   queue: 'client-scans',
   countMax: 64,
+  patience: pagePatience,
+  group: 1,
   request: scans => ({ scans: [...scans] }),
   answers: response => response.pages.map(decodePage),
   bytesOf: page => page.items.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0),
@@ -138,7 +149,8 @@ export class ReadLane<Asked, Answer> {
     const nowMs = cluster.clock.monotonicMs()
     let latestMs = 0
     for (const operation of batch.operations) latestMs = Math.max(latestMs, operation.deadlineMs)
-    const timeoutMs = Math.max(1, Math.min(cluster.settings.attemptTimeoutMs, latestMs - nowMs))
+    const { attemptTimeoutMs, readConnections } = cluster.settings
+    const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs * this.#kind.patience, latestMs - nowMs))
     const { routes } = cluster
     const toLeader = isLinearizable(batch.options)
     const address = toLeader ? routes.pickLeader(nowMs) : routes.pickAny(nowMs)
@@ -150,7 +162,7 @@ export class ReadLane<Asked, Answer> {
       ...this.#kind.request(batch.operations.map(operation => operation.request.asked)),
     }
     const sent = batch.operations
-    const stream = cluster.stream(address, firstReadLane + batch.slot)
+    const stream = cluster.stream(address, firstReadLane + this.#kind.group * Math.max(1, readConnections) + batch.slot)
     stream.send(request, { timeoutMs, toLeader }, (error, response) => {
       if (response !== undefined) this.#answered(batch, sent, address, response)
       else if (error?.code === 'too-large') this.#refused(batch, error)

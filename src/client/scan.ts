@@ -10,7 +10,7 @@ import { Attempts, becomeReady } from './calls.ts'
 import { type Cluster, callLane } from './cluster.ts'
 import { decodeCallError } from './error-decoding.ts'
 import { type ReadOptions, isLinearizable, readOptionsMessage } from './options.ts'
-import type { ReadLane } from './read-lane.ts'
+import { type ReadLane, pagePatience } from './read-lane.ts'
 import { type PageMessage, type ReadOptionsMessage, type ScanRequestMessage, scanMethod } from './wire.ts'
 
 export interface ScanOptions extends ReadOptions, SpanOptions {
@@ -122,7 +122,7 @@ async function* scanPages(
     try {
       for (;;) {
         const page = await stream.next(
-          Math.min(cluster.settings.attemptTimeoutMs * 3, attempts.deadlineMs - cluster.clock.monotonicMs()),
+          Math.min(cluster.settings.attemptTimeoutMs * pagePatience, attempts.deadlineMs - cluster.clock.monotonicMs()),
         )
         if (page === undefined) break
         advance(cluster, position, page, before, countOnly, reverse)

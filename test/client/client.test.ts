@@ -258,6 +258,33 @@ describe('scans', () => {
     expect(cluster.scans.length).toBe(0)
   })
 
+  test('a first page that takes longer than a get may is waited for, and no get suffers', async () => {
+    const client = open({ attemptTimeoutMs: 200 })
+    await client.get('a')
+    let isSlow = true
+    let gets = 0
+    cluster.verdict = async batch => {
+      if (batch.gets.length > 0) gets++
+      else if (isSlow) {
+        isSlow = false
+        await new Promise(resolve => setTimeout(resolve, 350))
+      }
+      return 'answer' as const
+    }
+    const page = keysOf(client.scan({ prefix: 'b/1' }))
+    let asked = 0
+    for (let isDone = false; !isDone; asked++) {
+      await client.get('a')
+      isDone = await Promise.race([
+        page.then(() => true),
+        new Promise<boolean>(resolve => setTimeout(resolve, 5, false)),
+      ])
+    }
+    expect(await page).toEqual(['b/1'])
+    expect(cluster.batches.filter(batch => batch.gets.length === 0 && batch.decoded === undefined)).toHaveLength(1)
+    expect(gets).toBe(asked)
+  })
+
   test('a signal ends a scan', async () => {
     const client = open()
     const controller = new AbortController()
