@@ -22,6 +22,7 @@ import { createLocalStore } from './range/local-requests.ts'
 import type { LocalStore } from './range/local-store.ts'
 import { Membership } from './range/membership.ts'
 import { NodeRegistry } from './range/node-registry.ts'
+import { discardUnfinished } from './range/snapshot-intake.ts'
 import { Store } from './range/store.ts'
 import type { Clock } from './time/clock.ts'
 import { HybridClock } from './time/hybrid-clock.ts'
@@ -62,6 +63,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   const engine = createSerialEngine(ports.engine, onFatal)
   resources.defer(() => engine.close())
   if (directory.identity.clusterId === undefined) await discardLeftovers(directory, engine)
+  await discardUnfinished(engine)
   const opened = await VersionStore.open(engine, {
     yieldNow: () => new Promise<void>(resolve => clock.defer(() => resolve())),
     cacheBytesMax: config.limits.rowCacheBytes,

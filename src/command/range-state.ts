@@ -36,7 +36,7 @@ export class RangeState {
   #appliedTerm: Term
   #descriptor: Uint8Array
   #configuration: Uint8Array
-  #isDirty = true
+  #isDirty: boolean
   #generation: number
   lastStamp: Timestamp = timestampZero
   closed: Timestamp = timestampZero
@@ -56,6 +56,8 @@ export class RangeState {
     this.#descriptor = start.descriptor
     this.#configuration = start.configuration
     this.#generation = generationOf(start.descriptor)
+    // One that has applied nothing is not stored: a snapshot may be on its way to where it would be.
+    this.#isDirty = start.appliedIndex > 0
   }
 
   get appliedIndex(): Index {

@@ -22,13 +22,7 @@ export function importRange(
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   return versions.install(async write => {
-    for (const span of [...rangeSpans(rangeId), prefixSpan(runBoundsPrefix)]) {
-      for (;;) {
-        const pairs = await engine.read(span, { limit: deleteSliceKeys, keysOnly: true })
-        if (pairs.length === 0) break
-        await write(pairs.map(({ key }) => ({ key, value: undefined })))
-      }
-    }
+    await clearRange(engine, write, rangeId)
     const stream = new RangeStreamReader()
     await writeInBatches(write, importLimits, async add => {
       for await (const chunk of chunks) {
@@ -41,6 +35,21 @@ export function importRange(
       refusing(rangeId, () => stream.end())
     })
   })
+}
+
+/** Leaves nothing of the range. */
+export async function clearRange(
+  engine: Engine,
+  write: (batch: readonly EngineBatchOperation[]) => Promise<void>,
+  rangeId: RangeId,
+): Promise<void> {
+  for (const span of [...rangeSpans(rangeId), prefixSpan(runBoundsPrefix)]) {
+    for (;;) {
+      const pairs = await engine.read(span, { limit: deleteSliceKeys, keysOnly: true })
+      if (pairs.length === 0) break
+      await write(pairs.map(({ key }) => ({ key, value: undefined })))
+    }
+  }
 }
 
 function boundsOperation(key: string, value: Uint8Array): EngineBatchOperation {

@@ -35,11 +35,13 @@ export class SnapshotSpool {
 
   /** `index`: the applied index of the state that was put in place. */
   async endInstall(index: Index): Promise<void> {
-    await this.#write([
-      { key: this.#installing, value: undefined },
-      { key: this.#installed, value: Buffer.from(String(index)) },
-    ])
+    await this.#write([{ key: this.#installing, value: undefined }, this.installed(index)])
     await this.clear()
+  }
+
+  /** Remembers it as the index of the newest install. */
+  installed(index: Index): EngineBatchOperation {
+    return { key: this.#installed, value: Buffer.from(String(index)) }
   }
 
   /** Where the newest install ended. There alone may the state be ahead of the log, whose reset a crash may have cut off. */

@@ -11,7 +11,6 @@ import type { Logger } from '../base/logger.ts'
 import { RangeState } from '../command/range-state.ts'
 import type { Engine, EngineSnapshot } from '../engine/engine.ts'
 import type { Log, RecoveredReplica } from '../log/log.ts'
-import { importRange } from '../mvcc/range-import.ts'
 import type { VersionStore } from '../mvcc/version-store.ts'
 import { configurationOf } from '../raft/configuration.ts'
 import type { HardState, Message, SnapshotMeta } from '../raft/types.ts'
@@ -27,8 +26,8 @@ import { neededByFollowers } from './log-retention.ts'
 import { Replica } from './replica.ts'
 import type { ReplicaHost, ReplicaLimits, ReplicaTiming } from './replica-host.ts'
 import { RemovedReplicas } from './removed-replicas.ts'
-import { SnapshotSender, receiveSnapshot } from './snapshot-transfer.ts'
-import { SnapshotSpool } from './snapshot-spool.ts'
+import { SnapshotIntake } from './snapshot-intake.ts'
+import { SnapshotSender } from './snapshot-sender.ts'
 
 /** The one range for now: it owns every key. */
 export const rangeOne = asRangeId(1)
@@ -85,8 +84,7 @@ export class Store implements ReplicaHost {
   readonly #removed: RemovedReplicas
   /** Ranges whose removed replica is on its way out. */
   readonly #removing = new Set<RangeId>()
-  /** Ranges that a snapshot comes in for: there is one spool each. */
-  readonly #receiving = new Set<RangeId>()
+  readonly #intakes = new Map<RangeId, SnapshotIntake>()
   #isStarted = false
   #flushRound = 0
   /** An entry was applied by half: what the write buffer holds must never reach the engine. */
@@ -141,11 +139,10 @@ export class Store implements ReplicaHost {
     const { rangeId, replicaId, log } = recovered
     // A crash came between the two halves of its removal.
     if (replicaId <= this.#removed.highest(rangeId)) return log.remove()
-    // An install that a crash cut short is done again, from its spool.
-    const spool = this.#spool(rangeId)
-    if (spool.isInstalling) await this.#importSpool(rangeId, replicaId, spool)
+    const intake = this.#intake(rangeId)
+    await intake.resume(replicaId)
     const state = await RangeState.load(this.versions, rangeId, replicaId)
-    const known = fitLogToState(recovered, state, spool.installedIndex)
+    const known = fitLogToState(recovered, state, intake.installedIndex)
     if (state === undefined) {
       this.#open(log, known, blankState({ rangeId, replicaId }))
       return
@@ -200,15 +197,8 @@ export class Store implements ReplicaHost {
     this.#heardFrom.set(snapshot.from, { node: snapshot.node, storeId: this.#options.storeOf(snapshot.node) })
     const { rangeId } = snapshot
     const replica = this.#replicaFor(rangeId, snapshot.to)
-    // A second stream would write into the spool of the first, or empty it while it is installed.
-    if (replica === undefined || this.#receiving.has(rangeId)) return false
-    this.#receiving.add(rangeId)
-    try {
-      const deadlineMs = this.clock.monotonicMs() + installDeadlineMs
-      return await receiveSnapshot(replica, snapshot, this.#spool(rangeId), deadlineMs)
-    } finally {
-      this.#receiving.delete(rangeId)
-    }
+    if (replica === undefined) return false
+    return this.#intake(rangeId).receive(replica, snapshot, this.clock.monotonicMs() + installDeadlineMs)
   }
 
   handleUnreachable(node: NodeId): void {
@@ -236,9 +226,7 @@ export class Store implements ReplicaHost {
 
   async installSnapshot(replica: Replica, _meta: SnapshotMeta): Promise<RangeState> {
     await this.#flushing
-    const spool = this.#spool(replica.rangeId)
-    await spool.beginInstall()
-    return this.#importSpool(replica.rangeId, replica.replicaId, spool)
+    return this.#intake(replica.rangeId).install(replica.replicaId)
   }
 
   isApplyHeld(): boolean {
@@ -480,16 +468,13 @@ export class Store implements ReplicaHost {
     return replica
   }
 
-  #spool(rangeId: RangeId): SnapshotSpool {
-    return new SnapshotSpool(this.#options.engine, rangeId, batch => this.#options.engine.write(batch))
-  }
-
-  async #importSpool(rangeId: RangeId, replicaId: ReplicaId, spool: SnapshotSpool): Promise<RangeState> {
-    await importRange(this.#options.engine, this.versions, rangeId, spool.chunks())
-    const state = must(await RangeState.load(this.versions, rangeId, replicaId), 'a snapshot carries its applied state')
-    await spool.endInstall(state.appliedIndex)
-    await this.#options.onSystemInstalled?.()
-    return state
+  #intake(rangeId: RangeId): SnapshotIntake {
+    const known = this.#intakes.get(rangeId)
+    if (known !== undefined) return known
+    const onInstalled = async (): Promise<void> => this.#options.onSystemInstalled?.()
+    const intake = new SnapshotIntake({ ...this.#options, rangeId, onInstalled })
+    this.#intakes.set(rangeId, intake)
+    return intake
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { must } from '../../src/base/assert.ts'
-import { asIndex, asRangeId, asReplicaId } from '../../src/base/ids.ts'
+import { asIndex, asRangeId, asReplicaId, asTerm } from '../../src/base/ids.ts'
 import { RangeState } from '../../src/command/range-state.ts'
 import { VersionStore } from '../../src/mvcc/version-store.ts'
 import { blankState } from '../../src/range/blank-state.ts'
@@ -20,7 +20,10 @@ describe('what a node keeps of a replica that was removed', () => {
   it('its id outlives a restart, and its applied state does not pass for a later replica’s', async () => {
     const engine = createMemoryEngine()
     const versions = await openVersions(engine)
-    const state = blankState({ rangeId, replicaId: asReplicaId(3) })
+    const { descriptor, configuration } = blankState({ rangeId, replicaId: asReplicaId(3) })
+    const ids = { rangeId, replicaId: asReplicaId(3) }
+    const applied = { appliedIndex: asIndex(10), appliedTerm: asTerm(1) }
+    const state = new RangeState({ ...ids, ...applied, descriptor, configuration })
     await versions.flush(0, () => state.takeDirty(versions))
     expect(await RangeState.load(versions, rangeId)).toBeDefined()
     await new RemovedReplicas(engine, versions).add(rangeId, asReplicaId(3))

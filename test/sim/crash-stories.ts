@@ -164,7 +164,10 @@ async function joinBegins(): Promise<Scenario> {
     const replica = world.leader()?.core?.store.replica(rangeOne)
     return replica?.status().configuration.voters.length === 2
   })
-  await scenario.putMany(5)
+  // What the third one gets is several chunks.
+  scenario.valueBytes = 60_000
+  await scenario.putMany(10)
+  scenario.valueBytes = 0
   third.start()
   return scenario
 }

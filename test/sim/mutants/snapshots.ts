@@ -39,13 +39,13 @@ export const snapshotMutants: readonly Mutant[] = [
     does: 'A snapshot that holds nothing new is turned away without a word to its leader, which sends it again, for ever.',
     edits: [
       {
-        file: 'src/range/snapshot-transfer.ts',
-        find: 'if (replica.isInstalling || snapshot.term < replica.term) return false\n',
+        file: 'src/range/snapshot-intake.ts',
+        find: 'if (this.#isReceiving || replica.isInstalling || snapshot.term < replica.term) return false\n',
         replace:
-          'if (replica.isInstalling || snapshot.meta.index <= replica.state.appliedIndex || snapshot.term < replica.term)\n    return false\n',
+          'if (this.#isReceiving || replica.isInstalling || snapshot.term < replica.term) return false\n    if (snapshot.meta.index <= replica.state.appliedIndex) return false\n',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/range/snapshot-receiving.test.ts', name: 'holds nothing new' },
+    caughtBy: { kind: 'unit', test: 'test/range/snapshot-intake.test.ts', name: 'holds nothing new' },
   },
   {
     name: 'spool-keeps-the-last-stream',
@@ -80,7 +80,7 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: store,
-        find: '    if (spool.isInstalling) await this.#importSpool(rangeId, replicaId, spool)\n',
+        find: '    await intake.resume(replicaId)\n',
         replace: '',
       },
     ],
@@ -91,14 +91,54 @@ export const snapshotMutants: readonly Mutant[] = [
     },
   },
   {
+    name: 'snapshot-in-place-not-marked',
+    rows: [27],
+    does: 'What a crash leaves of a snapshot that was put in place is taken for the state of its replica.',
+    edits: [
+      {
+        file: 'src/range/snapshot-intake.ts',
+        find: '    await engine.write([{ key: unfinishedPrefix + rangeId, value: Uint8Array.of(1) }])\n',
+        replace: '',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/sim/crash-points.test.ts', name: 'a node joins, and crashes' },
+  },
+  {
+    name: 'unfinished-snapshot-kept',
+    rows: [27],
+    does: 'A start keeps what a crash has left of a snapshot that was put in place.',
+    edits: [{ file: 'src/node-core.ts', find: '  await discardUnfinished(engine)\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/sim/crash-points.test.ts', name: 'a node joins, and crashes' },
+  },
+  {
+    name: 'broken-stream-stays-in-place',
+    rows: [25],
+    does: 'What a broken stream has put in place becomes part of the next one.',
+    edits: [{ file: 'src/mvcc/range-import.ts', find: '    await clearRange(engine, write, rangeId)\n', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/range/snapshot-intake.test.ts', name: 'breaks, and another comes' },
+  },
+  {
+    name: 'blank-state-over-snapshot',
+    rows: [27, 30],
+    does: 'A replica without a state stores that it has none, over the state that a snapshot puts in place.',
+    edits: [
+      {
+        file: 'src/command/range-state.ts',
+        find: '    this.#isDirty = start.appliedIndex > 0\n',
+        replace: '    this.#isDirty = true\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/sim/crash-points.test.ts', name: 'a node joins, and the leader crashes' },
+  },
+  {
     name: 'installed-and-not-read',
     rows: [27],
     does: 'Who the nodes are is not read from an install that a crash has cut short and the next start did again.',
     edits: [
       {
         file: store,
-        find: '    await this.#options.onSystemInstalled?.()\n',
-        replace: '    if (this.#isStarted) await this.#options.onSystemInstalled?.()\n',
+        find: 'async (): Promise<void> => this.#options.onSystemInstalled?.()\n',
+        replace: 'async (): Promise<void> => (this.#isStarted ? this.#options.onSystemInstalled?.() : undefined)\n',
       },
     ],
     caughtBy: {

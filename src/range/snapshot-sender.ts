@@ -1,14 +1,13 @@
-// Snapshots between stores: sending one from an engine snapshot at a flushed index, and spooling one that comes in.
+// Sends snapshots to other stores, each from an engine snapshot at a flushed index.
 
 import type { NodeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { EngineSnapshot } from '../engine/engine.ts'
 import { exportRange } from '../mvcc/range-export.ts'
 import type { Clock } from '../time/clock.ts'
-import type { IncomingSnapshot, Transport } from '../transport/transport.ts'
+import type { Transport } from '../transport/transport.ts'
 import { decodeConfiguration } from './descriptor.ts'
 import type { Replica } from './replica.ts'
-import type { SnapshotSpool } from './snapshot-spool.ts'
 
 /** A stream that takes longer is given up; the follower asks again. */
 const snapshotDeadlineMs = 10 * 60 * 1000
@@ -97,23 +96,4 @@ export class SnapshotSender {
   close(): void {
     this.#closing.abort()
   }
-}
-
-/**
- * Spools the stream whole, then hands it to the core. True once the replica has installed it. Of a snapshot that holds
- * nothing new, too, the core hears: its leader may have lost the answer to the one before, and would send for ever.
- */
-export async function receiveSnapshot(
-  replica: Replica,
-  snapshot: IncomingSnapshot,
-  spool: SnapshotSpool,
-  deadlineMs: number,
-): Promise<boolean> {
-  if (replica.isInstalling || snapshot.term < replica.term) return false
-  if (snapshot.meta.index > replica.state.appliedIndex) await spool.fill(snapshot.chunks)
-  if (!replica.maybeRestore(snapshot.from, snapshot.term, snapshot.meta)) return false
-  return replica.waitApplied(
-    () => replica.state.appliedIndex >= snapshot.meta.index && !replica.isInstalling,
-    deadlineMs,
-  )
 }

@@ -1,0 +1,149 @@
+// A snapshot that comes in, until its replica goes on from it. A replica with a state keeps that until the new one is here whole:
+// the stream is spooled first. One without has nothing to lose: the stream becomes its state as it comes, which saves half of the
+// writes; and what a broken stream, or a crash, leaves of it is discarded.
+//
+// Invariant: a state in place that its replica has not gone on from is marked, and neither a start nor a later stream keeps any of it.
+
+import { must } from '../base/assert.ts'
+import { KvError } from '../base/errors.ts'
+import { type RangeId, type ReplicaId, asRangeId } from '../base/ids.ts'
+import { RangeState } from '../command/range-state.ts'
+import type { Engine } from '../engine/engine.ts'
+import { prefixSpan } from '../mvcc/engine-keys.ts'
+import { clearRange, importRange } from '../mvcc/range-import.ts'
+import type { VersionStore } from '../mvcc/version-store.ts'
+import type { IncomingSnapshot } from '../transport/transport.ts'
+import type { Replica } from './replica.ts'
+import { SnapshotSpool } from './snapshot-spool.ts'
+
+const unfinishedPrefix = 'nreceiving/'
+
+export interface SnapshotIntakeOptions {
+  readonly rangeId: RangeId
+  readonly engine: Engine
+  readonly versions: VersionStore
+  /** The state of the range is another one from now on. */
+  readonly onInstalled: () => Promise<void>
+}
+
+export class SnapshotIntake {
+  readonly #options: SnapshotIntakeOptions
+  readonly #spool: SnapshotSpool
+  #isReceiving = false
+  /** What came last is the state already. */
+  #isInPlace = false
+
+  constructor(options: SnapshotIntakeOptions) {
+    this.#options = options
+    const { engine, rangeId } = options
+    this.#spool = new SnapshotSpool(engine, rangeId, batch => engine.write(batch))
+  }
+
+  /** Of the newest snapshot that a replica here went on from; 0: none. */
+  get installedIndex(): number {
+    return this.#spool.installedIndex
+  }
+
+  /**
+   * Takes the stream in whole, then hands it to the core. True once the replica has installed it. Of a snapshot that holds
+   * nothing new, too, the core hears: its leader may have lost the answer to the one before, and would send for ever.
+   */
+  async receive(replica: Replica, snapshot: IncomingSnapshot, deadlineMs: number): Promise<boolean> {
+    // A second stream would go where the first one goes, or is installed from.
+    if (this.#isReceiving || replica.isInstalling || snapshot.term < replica.term) return false
+    this.#isReceiving = true
+    try {
+      const { meta } = snapshot
+      if (meta.index > replica.state.appliedIndex) await this.#take(replica, snapshot.chunks, deadlineMs)
+      if (!replica.maybeRestore(snapshot.from, snapshot.term, meta)) return false
+      const isInstalled = (): boolean => replica.state.appliedIndex >= meta.index && !replica.isInstalling
+      return await replica.waitApplied(isInstalled, deadlineMs)
+    } finally {
+      this.#isReceiving = false
+    }
+  }
+
+  /** The core has taken what came: its state, from which the replica goes on. */
+  async install(replicaId: ReplicaId): Promise<RangeState> {
+    if (!this.#isInPlace) {
+      await this.#spool.beginInstall()
+      return this.#installSpooled(replicaId)
+    }
+    const state = await this.#load(replicaId)
+    const { engine, rangeId, onInstalled } = this.#options
+    await engine.write([
+      { key: unfinishedPrefix + rangeId, value: undefined },
+      this.#spool.installed(state.appliedIndex),
+    ])
+    this.#isInPlace = false
+    await onInstalled()
+    return state
+  }
+
+  /** An install that a crash has cut short is done again, from its spool. */
+  async resume(replicaId: ReplicaId): Promise<void> {
+    if (this.#spool.isInstalling) await this.#installSpooled(replicaId)
+  }
+
+  async #take(replica: Replica, chunks: AsyncIterable<Uint8Array>, deadlineMs: number): Promise<void> {
+    let isTaken = false
+    const isOver = replica.waitApplied(() => isTaken, deadlineMs)
+    const wanted = chunksUntil(isOver, chunks)
+    try {
+      if (replica.state.appliedIndex > 0) await this.#spool.fill(wanted)
+      else await this.#putInPlace(wanted)
+    } finally {
+      isTaken = true
+    }
+  }
+
+  async #putInPlace(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { engine, versions, rangeId } = this.#options
+    this.#isInPlace = false
+    await engine.write([{ key: unfinishedPrefix + rangeId, value: Uint8Array.of(1) }])
+    await importRange(engine, versions, rangeId, chunks)
+    this.#isInPlace = true
+  }
+
+  async #installSpooled(replicaId: ReplicaId): Promise<RangeState> {
+    const { engine, versions, rangeId, onInstalled } = this.#options
+    await importRange(engine, versions, rangeId, this.#spool.chunks())
+    const state = await this.#load(replicaId)
+    await this.#spool.endInstall(state.appliedIndex)
+    await onInstalled()
+    return state
+  }
+
+  async #load(replicaId: ReplicaId): Promise<RangeState> {
+    const { versions, rangeId } = this.#options
+    return must(await RangeState.load(versions, rangeId, replicaId), 'a snapshot carries its applied state')
+  }
+}
+
+/** Before anything reads the engine: what a crash has left of streams that were put in place is no state. */
+export async function discardUnfinished(engine: Engine): Promise<void> {
+  const marks = await engine.read(prefixSpan(unfinishedPrefix), { limit: Number.MAX_SAFE_INTEGER, keysOnly: true })
+  for (const { key } of marks) {
+    await clearRange(engine, batch => engine.write(batch), asRangeId(Number(key.slice(unfinishedPrefix.length))))
+    await engine.write([{ key, value: undefined }])
+  }
+}
+
+/** Whoever waits for a chunk when `over` resolves is told. */
+async function* chunksUntil(over: Promise<unknown>, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const isOver = over.then(() => {
+    throw new KvError('unavailable', 'the replica that the snapshot is for has stopped, or it took too long')
+  })
+  isOver.catch(() => {})
+  const iterator = chunks[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), isOver])
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    // Not awaited: it may hang as well.
+    iterator.return?.().catch(() => {})
+  }
+}
