@@ -22,6 +22,11 @@ export class OperationQueue<Request, Answer> {
     return this.#operations.length
   }
 
+  /** What the next batch begins with. */
+  get first(): Request | undefined {
+    return this.#operations.find(operation => !operation.isSettled)?.request
+  }
+
   /** Why there is no room for `bytes` more; undefined when there is. */
   refusal(bytes: number): KvError | undefined {
     const { name, operationsMax, bytesMax } = this.#limits

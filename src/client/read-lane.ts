@@ -10,6 +10,7 @@ import type { Operation } from './operation.ts'
 import { OperationIntake } from './operation-intake.ts'
 import { sweepOperations } from './operation-queue.ts'
 import { type CallOptions, isLinearizable } from './options.ts'
+import { quorate } from '../proto/quorate.js'
 import {
   type BatchRequest,
   type BatchResponse,
@@ -29,6 +30,11 @@ interface ReadKind<Asked, Answer> {
   readonly queue: string
   /** In one batch. */
   readonly countMax: number
+  /**
+   * Any node may serve them, and each costs more than a message does: those that wait go over all connections that are free. In
+   * one batch, they would keep one node busy while the others wait.
+   */
+  isDear(options: ReadOptionsMessage): boolean
   /** An attempt may take so many times `attemptTimeoutMs`. A connection that does not answer in time is given up. */
   readonly patience: number
   /** Its connections, among those of all kinds, `readConnections` each: none gives up those of another. */
@@ -45,6 +51,7 @@ interface ReadKind<Asked, Answer> {
 export const gets: ReadKind<Uint8Array, KeyVersionMessage> = {
   queue: 'client-reads',
   countMax: Number.POSITIVE_INFINITY,
+  isDear: ({ kind }) => kind === quorate.v1.ReadKind.READ_KIND_AT,
   patience: 1,
   group: 0,
   request: keys => ({ gets: [...keys] }),
@@ -56,6 +63,7 @@ export const gets: ReadKind<Uint8Array, KeyVersionMessage> = {
 export const firstPages: ReadKind<ScanRequestMessage, PageMessage> = {
   queue: 'client-scans',
   countMax: 64,
+  isDear: options => !isLinearizable(options),
   patience: pagePatience,
   group: 1,
   request: scans => ({ scans: [...scans] }),
@@ -121,12 +129,15 @@ export class ReadLane<Asked, Answer> {
   #send(): void {
     const cluster = this.#cluster
     const { batchOperationsMax, batchBytesMax } = cluster.settings
-    while (this.#intake.queue.length > 0) {
+    const { queue } = this.#intake
+    while (queue.first !== undefined) {
+      const isDear = this.#kind.isDear(queue.first.options)
+      const share = isDear ? Math.ceil(queue.length / this.#freeSlots.length) : Number.POSITIVE_INFINITY
       const slot = this.#freeSlots.shift()
       if (slot === undefined) return
-      const countMax = Math.min(batchOperationsMax, this.#kind.countMax)
+      const countMax = Math.min(batchOperationsMax, this.#kind.countMax, share)
       const operationsMax = Math.max(1, Math.min(countMax, Math.floor(answerBytesTarget / this.#answerBytes)))
-      const operations = this.#intake.queue.take(operationsMax, batchBytesMax, goTogether)
+      const operations = queue.take(operationsMax, batchBytesMax, goTogether)
       const first = operations[0]
       if (first === undefined) {
         this.#freeSlots.push(slot)

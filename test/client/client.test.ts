@@ -120,6 +120,15 @@ describe('batching', () => {
     expect(cluster.batches.map(batch => batch.gets.length)).toEqual([100])
   })
 
+  test('gets of an instant are dear: those of one tick go over all connections, to one node after another', async () => {
+    const client = open({ readConnections: 4 })
+    const { timestamp } = await client.put('k', 'v')
+    cluster.batches.length = 0
+    await Promise.all(Array.from({ length: 98 }, () => client.get('k', { at: timestamp })))
+    const sizes = cluster.batches.map(batch => batch.gets.length)
+    expect(sizes.sort((a, b) => b - a)).toEqual([25, 25, 24, 24])
+  })
+
   test('what arrives while a batch is under way goes into the next one', async () => {
     const client = open()
     await client.put('warm', 'up')
