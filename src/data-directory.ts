@@ -31,7 +31,7 @@ export interface DirectoryIdentity {
 }
 
 /** 2: keys of the engine are UTF-8. 3: large rows are in files of their own. 4: runs of history have outlines. */
-const formatVersion = 4
+const formatVersion = 5
 const identityFile = 'identity.json'
 
 export class DataDirectory {

@@ -12,7 +12,7 @@ import { ByteReader, fixedBytes, varintBytesMax, writeFixed, writeVarint } from 
 import { crcWithId } from './crc.ts'
 import { encodeRunId, type Source } from './engine-keys.ts'
 import { OutlineWriter, RunOutline, rowHashOf } from './run-outline.ts'
-import { type Latest, type NewVersion, type Version, decodeVersion, formatVersion } from './version.ts'
+import { type Latest, type NewVersion, type Version, decodeVersion, formatVersion, skipOf } from './version.ts'
 
 /** A longer run is ended between two entries: its outline is read at once, and it is collected whole. */
 export const runBytesMax = 256 * 1024
@@ -82,7 +82,8 @@ export class LiveRun implements RunBounds {
   }
 
   /** `previous`: what the effect replaced. Returns the bytes that it takes. */
-  push({ keyspace, key, source, index, timestamp }: NewVersion, previous: Latest | undefined): number {
+  push(from: NewVersion, previous: Latest | undefined): number {
+    const { keyspace, key, source, index, timestamp } = from
     assert(this.#encoded === undefined, 'a run grows until it is encoded')
     const recordBytes = previous === undefined ? 0 : previous.end - previous.start
     const bytes = effectHeaderBytesMax + 1 + key.length + recordBytes
@@ -108,7 +109,8 @@ export class LiveRun implements RunBounds {
     if (timestamp > this.lastStamp) this.lastStamp = timestamp
     if (timestamp < this.firstStamp) this.firstStamp = timestamp
     const isOfSource = previous?.replicaId === source.replicaId && previous.rangeId === source.rangeId
-    return taken + this.#outline.push(taken, index, timestamp, hash, isOfSource ? previous.index : undefined)
+    const replaced = isOfSource ? previous.index : undefined
+    return taken + this.#outline.push(taken, index, timestamp, hash, replaced, skipOf(from))
   }
 
   /** What the effect of `index` at `timestamp` replaced; null: nothing. undefined: there is no such effect here. */

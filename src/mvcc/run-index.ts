@@ -117,26 +117,35 @@ export class RunIndex {
     const outline = this.#outline(source, bounds)
     let step: Step = { bounds, outline, position: outline.onlyPosition(index, hash), index, timestamp }
     const spentMax = this.spent + costMax
+    /** Of the row's versions that are not after `at`, the newest that was looked at. */
+    let reached = 0
     for (; this.spent < spentMax; this.spent += stepCost) {
-      const next = this.#stepBack(source, runs, step, hash)
+      const skip = step.position === undefined ? undefined : step.outline.skip(step.position)
+      if (skip !== undefined && skip > reached) {
+        const far = this.#stepTo(source, runs, step, skip, hash, at)
+        if (far !== undefined && far.timestamp > at) {
+          step = far
+          continue
+        }
+        reached = skip
+      }
+      const replaced = step.position === undefined ? undefined : step.outline.replaced(step.position)
+      const next = replaced === undefined ? undefined : this.#stepTo(source, runs, step, replaced, hash, at)
       if (next === undefined || next.timestamp <= at) break
       step = next
     }
     return this.#replacedBy(row, source, step, hash)
   }
 
-  /** To the effect that wrote what the one of `step` replaced; undefined: the outlines do not tell. */
-  #stepBack(source: Source, runs: SourceRuns, step: Step, hash: number): Step | undefined {
-    const { bounds, outline, position } = step
-    const replaced = position === undefined ? undefined : outline.replaced(position)
-    if (replaced === undefined) return undefined
-    const itsBounds = replaced >= bounds.firstIndex ? bounds : findRun(runs, replaced)
-    if (itsBounds === undefined) return undefined
-    const itsOutline = itsBounds === bounds ? outline : this.#outline(source, itsBounds)
-    const its = itsOutline.onlyPosition(replaced, hash)
-    if (its === undefined) return undefined
-    const timestamp = itsOutline.timestamp(its)
-    return { bounds: itsBounds, outline: itsOutline, position: its, index: replaced, timestamp }
+  /** To the effect of `index`, not after that of `from`; undefined: the outlines do not tell, or it is not after `at`. */
+  #stepTo(source: Source, runs: SourceRuns, from: Step, index: Index, hash: number, at: Timestamp): Step | undefined {
+    const bounds = index >= from.bounds.firstIndex ? from.bounds : findRun(runs, index)
+    if (bounds === undefined || bounds.lastStamp <= at) return undefined
+    const outline = bounds === from.bounds ? from.outline : this.#outline(source, bounds)
+    const position = outline.onlyPosition(index, hash)
+    return position === undefined
+      ? undefined
+      : { bounds, outline, position, index, timestamp: outline.timestamp(position) }
   }
 
   #replacedBy(row: string, source: Source, step: Step, hash: number): Version | null {

@@ -1,9 +1,10 @@
-// The outline of a run: where each of its effects is, and which effect wrote what it replaced. It is stored behind the effects, a
-// twentieth of them, and stays in memory at a tenth, so that a reader of an old instant goes back through a key's versions
-// without reading them, and reads the one effect in which it ends.
+// The outline of a run: where each of its effects is, which effect wrote what it replaced, and one that wrote the row long before. It
+// is stored behind the effects, a twentieth of them, and stays in memory at a tenth, so that a reader of an old instant goes back
+// through a key's versions without reading them, passes over most, and reads the one effect in which it ends.
 //
 // Stored: CRC over run id and the rest, count, timestamp of the first effect; then of each effect its bytes, its index above the
-// one before, its timestamp beside the one before, a hash of its row, and how far above what it replaced it is.
+// one before, its timestamp beside the one before, a hash of its row, how far above what it replaced it is, and how far above the
+// version that its skip leads to.
 
 import type { Index } from '../base/ids.ts'
 import type { Timestamp } from '../time/timestamp.ts'
@@ -14,11 +15,11 @@ const countOffset = 4
 const firstStampOffset = 8
 const entriesOffset = firstStampOffset + fixedBytes
 const hashBytes = 4
-const entryBytesMax = 4 * varintBytesMax + hashBytes
+const entryBytesMax = 5 * varintBytesMax + hashBytes
 /** Most runs are short. */
 const firstRoomBytes = 1024
 /** What an effect takes in memory. */
-const keptBytes = 24
+const keptBytes = 28
 const linkMax = 0xffff_ffff
 
 /** Of a row as it is stored: keyspace, then key. */
@@ -43,8 +44,18 @@ export class OutlineWriter {
     writeFixed(this.#target, timestamp, firstStampOffset)
   }
 
-  /** `replaced`: the index of what it replaced, where that is of the same source. Returns the bytes that it takes. */
-  push(bytes: number, index: Index, timestamp: Timestamp, hash: number, replaced: Index | undefined): number {
+  /**
+   * `replaced`: the index of what it replaced, where that is of the same source; `skip`: of an earlier version of its row, 0:
+   * none. Returns the bytes that it takes.
+   */
+  push(
+    bytes: number,
+    index: Index,
+    timestamp: Timestamp,
+    hash: number,
+    replaced: Index | undefined,
+    skip: Index | 0,
+  ): number {
     if (this.#end + entryBytesMax > this.#target.length) this.#grow()
     const target = this.#target
     const stampDelta = timestamp - this.#timestamp
@@ -53,6 +64,7 @@ export class OutlineWriter {
     offset = writeVarint(target, stampDelta < 0 ? -2 * stampDelta - 1 : 2 * stampDelta, offset)
     offset = target.writeUInt32LE(hash, offset)
     offset = writeVarint(target, replaced === undefined ? 0 : index - replaced + 1, offset)
+    offset = writeVarint(target, skip === 0 ? 0 : index - skip, offset)
     const taken = offset - this.#end
     this.#end = offset
     this.#index = index
@@ -86,6 +98,8 @@ export class RunOutline {
   readonly #hashes: Uint32Array
   /** How far above what it replaced, and one more; 0: not known. */
   readonly #links: Uint32Array
+  /** How far above the version that its skip leads to; 0: nowhere. */
+  readonly #skips: Uint32Array
   readonly #timestamps: Float64Array
 
   /** `reader` stands at the count, in bytes whose checksum holds; `offset`: of the first effect. */
@@ -97,6 +111,7 @@ export class RunOutline {
     this.#indexes = new Uint32Array(count)
     this.#hashes = new Uint32Array(count)
     this.#links = new Uint32Array(count)
+    this.#skips = new Uint32Array(count)
     this.#timestamps = new Float64Array(count)
     let index = 0
     let timestamp = reader.fixed()
@@ -110,6 +125,8 @@ export class RunOutline {
       reader.skip(hashBytes)
       const link = reader.varint()
       this.#links[at] = link <= linkMax ? link : 0
+      const skip = reader.varint()
+      this.#skips[at] = skip <= linkMax ? skip : 0
     }
     this.#offsets[count] = offset
   }
@@ -154,6 +171,12 @@ export class RunOutline {
   replaced(position: number): Index | undefined {
     const link = this.#links[position] ?? 0
     return link === 0 ? undefined : ((this.#firstIndex + (this.#indexes[position] ?? 0) - (link - 1)) as Index)
+  }
+
+  /** The index of an earlier version of its row, which may be far before what it replaced; undefined: not known. */
+  skip(position: number): Index | undefined {
+    const distance = this.#skips[position] ?? 0
+    return distance === 0 ? undefined : ((this.#firstIndex + (this.#indexes[position] ?? 0) - distance) as Index)
   }
 
   /** Where the effect is in the run. */

@@ -272,8 +272,8 @@ export class VersionStore {
     const alive = latest !== undefined && !latest.deleted ? latest : undefined
     const created = alive?.created ?? timestamp
     const version = (alive?.version ?? 0) + 1
-    const put = { keyspace, key, source, index, timestamp, created, version, deleted: false, value }
-    const crc = this.#push(put, latest, place)
+    const put = { keyspace, key, source, index, timestamp, created, version, deleted: false, value, before: latest }
+    const crc = this.#push(put, place)
     const bytesBefore = alive === undefined ? 0 : key.length + alive.end - alive.valueOffset
     return { crc, version, wasAlive: alive !== undefined, bytesDelta: key.length + value.length - bytesBefore }
   }
@@ -284,7 +284,7 @@ export class VersionStore {
     const latest = place === undefined ? this.#readLatest(keyspace, key) : this.#rows.latest(place)
     if (latest === undefined || latest.deleted) return undefined
     const deletion = { source, index, timestamp, created: timestamp, version: 0, deleted: true, value: noValue }
-    const crc = this.#push({ keyspace, key, ...deletion }, latest, place)
+    const crc = this.#push({ keyspace, key, ...deletion, before: latest }, place)
     return { crc, version: 0, wasAlive: true, bytesDelta: -(key.length + latest.end - latest.valueOffset) }
   }
 
@@ -363,9 +363,9 @@ export class VersionStore {
     this.#newestStamp = this.#runs.newestStamp
   }
 
-  /** `latest`: the row's; `place`: where it is in memory. Returns the checksum over what all replicas agree on. */
-  #push(put: NewVersion, latest: Latest | undefined, place: Place | undefined): number {
-    const { index, timestamp } = put
+  /** `place`: where the row's newest is in memory. Returns the checksum over what all replicas agree on. */
+  #push(put: NewVersion, place: Place | undefined): number {
+    const { index, timestamp, before: latest } = put
     assert(latest === undefined || timestamp >= latest.timestamp, 'timestamps of one key never descend')
     // Two writes of one key at one instant, in one entry: the first is never visible, and a chain has one way back.
     const replaces = latest !== undefined && latest.timestamp === timestamp && latest.index === index

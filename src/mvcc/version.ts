@@ -1,6 +1,6 @@
 // One version of one key, in memory and as stored under 'd', 't' and, inline, in 'h'. It knows no engine.
 //
-// Stored: format version, CRC, source and index (of this node alone), then what all replicas agree on: flags,
+// Stored: format version, CRC, source, index and three skips (of this node alone), then what all replicas agree on: flags,
 // timestamp, its distance from the created stamp, version count, value. The CRC runs over the key, the agreed part and
 // then the part before it, so that its first half is the checksum that replicas compare.
 
@@ -30,7 +30,10 @@ export interface Version {
   readonly valueOffset: number
 }
 
-/** The newest version of a row as a write sees it: where it stands, and what it says, nothing copied. */
+/**
+ * The newest version of a row as a write sees it: where it stands, and what it says, nothing copied. `skip8`, `skip64`, `skip512`:
+ * the indexes of the last versions before it whose counts these divide; 0: none that is of the same source.
+ */
 export interface Latest {
   readonly bytes: Buffer
   readonly start: number
@@ -38,6 +41,9 @@ export interface Latest {
   readonly rangeId: RangeId
   readonly replicaId: ReplicaId
   readonly index: Index
+  readonly skip8: number
+  readonly skip64: number
+  readonly skip512: number
   readonly timestamp: Timestamp
   readonly created: Timestamp
   readonly version: number
@@ -55,12 +61,16 @@ export interface NewVersion {
   readonly version: number
   readonly deleted: boolean
   readonly value: Uint8Array
+  /** The row's newest until now. */
+  readonly before: Latest | undefined
 }
 
 const crcOffset = 1
 const localOffset = 5
+/** Source, index, skips. */
+const localNumbers = 6
 /** What the stored form takes beyond the value, at most: the longest local part, then flags, timestamp, distance and count. */
-export const versionHeaderBytesMax = localOffset + 3 * varintBytesMax + 1 + 8 + 2 * varintBytesMax
+export const versionHeaderBytesMax = localOffset + localNumbers * varintBytesMax + 1 + 8 + 2 * varintBytesMax
 
 /** Writes the stored form to `start` of `target`. `crc`: over what all replicas agree on. */
 export function encodeVersion(
@@ -71,6 +81,10 @@ export function encodeVersion(
   let offset = writeVarint(target, from.source.rangeId, start + localOffset)
   offset = writeVarint(target, from.source.replicaId, offset)
   offset = writeVarint(target, from.index, offset)
+  const before = beforeOf(from)
+  offset = writeSkip(target, from.index, before === undefined ? 0 : skipTo(before, 8, before.skip8), offset)
+  offset = writeSkip(target, from.index, before === undefined ? 0 : skipTo(before, 64, before.skip64), offset)
+  offset = writeSkip(target, from.index, before === undefined ? 0 : skipTo(before, 512, before.skip512), offset)
   const agreedOffset = offset
   target[offset++] = from.deleted ? deletedFlag : 0
   offset = writeFixed(target, from.timestamp, offset)
@@ -90,7 +104,7 @@ export function decodeVersion(row: string, stored: Uint8Array): Version | undefi
   if (stored.length < localOffset || stored[0] !== formatVersion) return undefined
   const reader = new ByteReader(stored, localOffset)
   const { bytes } = reader
-  for (let numbers = 3; numbers > 0; numbers--) reader.varint()
+  for (let numbers = localNumbers; numbers > 0; numbers--) reader.varint()
   const agreedOffset = reader.offset
   // Checked before anything is believed: up to here a damaged length only moved the offset, at most past the end.
   if (agreedOffset + 9 > bytes.length) return undefined
@@ -106,6 +120,7 @@ export function readVersion(row: string, record: Buffer): Version {
   const rangeId = reader.varint() as RangeId
   const replicaId = reader.varint() as ReplicaId
   const index = reader.varint() as Index
+  for (let skips = 3; skips > 0; skips--) reader.varint()
   const flags = reader.byte()
   const timestamp = reader.fixed() as Timestamp
   const created = (timestamp - reader.varint()) as Timestamp
@@ -131,12 +146,49 @@ export function readLatest(bytes: Buffer, start: number, end: number): Latest {
   const rangeId = reader.varint() as RangeId
   const replicaId = reader.varint() as ReplicaId
   const index = reader.varint() as Index
+  const skip8 = readSkip(reader, index)
+  const skip64 = readSkip(reader, index)
+  const skip512 = readSkip(reader, index)
   const deleted = reader.byte() === deletedFlag
   const timestamp = reader.fixed() as Timestamp
   const created = (timestamp - reader.varint()) as Timestamp
   const version = reader.varint()
   const valueOffset = reader.offset
-  return { bytes, start, end, rangeId, replicaId, index, timestamp, created, version, deleted, valueOffset }
+  const skips = { skip8, skip64, skip512 }
+  return { bytes, start, end, rangeId, replicaId, index, ...skips, timestamp, created, version, deleted, valueOffset }
+}
+
+/**
+ * Where a reader of an old instant may go on from the new version, instead of at the one before it: the last before it whose count
+ * is a multiple of 512, 64 or 8, the largest of these that divides its own, or else of 8. So it passes by some eight versions of
+ * each size, however many there are. 0: there is none.
+ */
+export function skipOf(from: NewVersion): Index | 0 {
+  const before = beforeOf(from)
+  if (before === undefined) return 0
+  const { version } = from
+  if (version % 512 === 0) return skipTo(before, 512, before.skip512)
+  return version % 64 === 0 ? skipTo(before, 64, before.skip64) : skipTo(before, 8, before.skip8)
+}
+
+/** The last version up to `before` whose count is a multiple of `stride`; `skip`: the last one before that. */
+function skipTo(before: Latest, stride: number, skip: number): Index | 0 {
+  return before.version % stride === 0 ? before.index : (skip as Index | 0)
+}
+
+/** What the skips are taken from: indexes of another source are of other runs. */
+function beforeOf({ before, source }: NewVersion): Latest | undefined {
+  return before?.rangeId === source.rangeId && before.replicaId === source.replicaId ? before : undefined
+}
+
+/** One to the same entry is none: a skip leads back, or nowhere. */
+function writeSkip(target: Buffer, index: Index, skip: Index | 0, offset: number): number {
+  return writeVarint(target, skip === 0 ? 0 : index - skip, offset)
+}
+
+function readSkip(reader: ByteReader, index: Index): number {
+  const distance = reader.varint()
+  return distance === 0 ? 0 : index - distance
 }
 
 /** The keyspace is part of the key, so that a record moved to another keyspace does not pass. */

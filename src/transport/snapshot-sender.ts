@@ -9,8 +9,8 @@ import { peerClientOptions, peerMethods } from './peer-service.ts'
 import { withDeadline } from './stall-guard.ts'
 import type { NodeAddress, OutgoingSnapshot } from './transport.ts'
 
-/** 2: runs of history have outlines. */
-export const snapshotFormat = 2
+/** 3: versions have skips, and so have the outlines of history. */
+export const snapshotFormat = 3
 const chunkBytesMax = 1 << 20
 /** Between the last chunk and the word that it is installed and durable. */
 const installTimeoutMs = 60_000

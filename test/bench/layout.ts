@@ -57,7 +57,7 @@ function createPlainLayout(engine: Engine, history: 'own-key' | 'entry-record' |
         const from = { keyspace: userKeyspace, key, source, index: index as Index, timestamp, deleted: false }
         const counted = { created: previous?.created ?? timestamp, version: (previous?.version ?? 0) + 1 }
         const value = values[position] ?? Buffer.alloc(0)
-        table.put({ ...from, ...counted, value }, table.get(userKeyspace, key), number, 0)
+        table.put({ ...from, ...counted, value, before: undefined }, table.get(userKeyspace, key), number, 0)
         latest.push(row)
         if (previous === undefined) continue
         if (history === 'own-key')

@@ -18,6 +18,7 @@ const versionOf = (name: string, at = value): NewVersion => ({
   timestamp: 7 as Timestamp,
   created: 6 as Timestamp,
   version: 2,
+  before: undefined,
   deleted: false,
   value: at,
 })
@@ -31,7 +32,7 @@ describe('the rows in memory', () => {
   it('are what they were when they came', () => {
     const table = new RowTable(1 << 20)
     const place = put(table, versionOf('key', Buffer.from('value')), 3, 4)
-    const { keyspace: _, key: __, value: given, ...rest } = versionOf('key', Buffer.from('value'))
+    const { keyspace: _, key: __, before: ___, value: given, ...rest } = versionOf('key', Buffer.from('value'))
     const row = table.nameOf(place)
     expect(row).toBe('\0key')
     expect(table.version(row, place)).toMatchObject({ row, ...rest })

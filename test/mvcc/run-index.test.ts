@@ -1,17 +1,25 @@
 // Which runs are in memory by their outlines: as many as fit, and whoever goes through all of them in a circle finds most of those.
 
 import { expect, test } from 'vitest'
+import { must } from '../../src/base/assert.ts'
 import { type Index, userKeyspace } from '../../src/base/ids.ts'
 import { encodeRow, encodeRunId, runPrefix } from '../../src/mvcc/engine-keys.ts'
 import { LiveRun } from '../../src/mvcc/history-run.ts'
 import { RunIndex } from '../../src/mvcc/run-index.ts'
-import { type NewVersion, encodeVersion, readVersion, versionHeaderBytesMax } from '../../src/mvcc/version.ts'
+import {
+  type Latest,
+  type NewVersion,
+  encodeVersion,
+  readLatest,
+  readVersion,
+  versionHeaderBytesMax,
+} from '../../src/mvcc/version.ts'
 import { type Timestamp, timestampMax } from '../../src/time/timestamp.ts'
 import { createMemoryEngine } from '../support/memory-engine.ts'
 import { bytes, source } from './store-steps.ts'
 
 const runs = 100
-const outlineBytes = 24
+const outlineBytes = 28
 
 test.each([
   { kept: 100, readsMax: 0 },
@@ -45,10 +53,41 @@ test.each([
   expect(reads).toBeLessThanOrEqual(Math.min(50, readsMax))
 })
 
+test.each([1, 7, 8, 9, 60, 500, 512, 3_000, 19_999])(
+  'from the newest of 20,000 versions of a key to the one %i before it, few are passed',
+  async distance => {
+    const engine = createMemoryEngine()
+    const index = new RunIndex(engine)
+    const count = 20_000
+    let before: Latest | undefined
+    for (let first = 1; first <= count; first += 1_000) {
+      const run = new LiveRun(source, first as Index, first as Timestamp, true)
+      for (let at = first; at < first + 1_000; at++) {
+        const version = { ...versionOf(at), key: bytes('key'), version: at, before }
+        run.push(version, before)
+        const stored = encoded(version)
+        before = readLatest(stored, 0, stored.length)
+      }
+      await engine.write([{ key: runPrefix + encodeRunId(source, run.firstIndex), value: run.encode() }])
+      index.add(source, run)
+    }
+    const newest = must(before)
+    let version = readVersion(encodeRow(userKeyspace, bytes('key')), newest.bytes)
+    let calls = 0
+    for (; version.timestamp > count - distance; calls++)
+      version = must(index.before(version, (count - distance) as Timestamp) ?? undefined)
+    expect(version.timestamp).toBe(count - distance)
+    // Some eight of each size, and those of 512; twice as many where each is tried. An outline counts as much as forty.
+    const steps = Math.ceil(distance / 512) + 3 * 8
+    expect(index.spent).toBeLessThan(0.1 * 2 * steps + 4 * Math.ceil(distance / 1_000 + 1) + calls)
+    expect(calls).toBeLessThan(10)
+  },
+)
+
 function versionOf(at: number): NewVersion {
   const stamps = { timestamp: at as Timestamp, created: at as Timestamp, version: 1 }
   const of = { keyspace: userKeyspace, key: bytes(`key ${at}`), source, index: at as Index, deleted: false }
-  return { ...of, ...stamps, value: bytes('value') }
+  return { ...of, ...stamps, value: bytes('value'), before: undefined }
 }
 
 function encoded(version: NewVersion): Buffer {

@@ -2,11 +2,12 @@
 
 import { describe, expect, test } from 'vitest'
 import { type Index, type RangeId, type ReplicaId, userKeyspace } from '../../src/base/ids.ts'
+import { createPrng } from '../../src/base/prng.ts'
 import { encodeRow, runPrefix } from '../../src/mvcc/engine-keys.ts'
 import { rowHash } from '../../src/mvcc/run-outline.ts'
 import type { Timestamp } from '../../src/time/timestamp.ts'
 import { createMemoryEngine } from '../support/memory-engine.ts'
-import { bytes, nothingExtra, open, put, source, text } from './store-steps.ts'
+import { bytes, nothingExtra, open, put, remove, source, text } from './store-steps.ts'
 
 test('from the newest of 1,000 versions to any before it, a few effects are read, not each', async () => {
   const engine = createMemoryEngine()
@@ -33,6 +34,30 @@ test('from the newest of 1,000 versions to any before it, a few effects are read
   // Some for each of 27 gets: one call goes so far and no further.
   expect(reads).toBeLessThan(27 * 10)
   expect(reads).toBeGreaterThan(20)
+})
+
+test('of 2,000 versions, deletions and second writes of an entry among them, each is found at its instants', async () => {
+  const prng = createPrng(7)
+  const store = await open(createMemoryEngine())
+  /** By index, what is there from `timestamp` on. */
+  const written: { readonly timestamp: number; readonly value: string | undefined }[] = []
+  for (let index = 1; index <= 2_000; index++) {
+    if (prng.below(300) === 0) {
+      if (remove(store, index, 'key') !== undefined) written.push({ timestamp: index * 10, value: undefined })
+    } else
+      for (let timestamp = index * 10; timestamp <= index * 10 + (prng.below(20) === 0 ? 2 : 0); timestamp += 2) {
+        put(store, index, 'key', `version ${index}, at ${timestamp}`, timestamp)
+        written.push({ timestamp, value: `version ${index}, at ${timestamp}` })
+      }
+    if (prng.below(100) === 0) await store.flush(index, nothingExtra)
+  }
+  await store.flush(2_000, nothingExtra)
+  for (const [at, { timestamp, value }] of written.entries()) {
+    const read = async (instant: number) =>
+      text((await store.getAt(userKeyspace, bytes('key'), instant as Timestamp))?.value)
+    expect(await read(timestamp)).toBe(value)
+    expect(await read(timestamp - 1)).toBe(written[at - 1]?.value)
+  }
 })
 
 describe('where an outline alone does not tell which effect it was', () => {

@@ -16,7 +16,16 @@ function someVersion(table: RowTable): { readonly version: Version; readonly key
   const key = someBytes(1 + random.below(random.below(10) === 0 ? 4_000 : 40))
   const value = someBytes(random.below(random.below(10) === 0 ? 70_000 : 300))
   const timestamp = stamp(1 + random.below(53))
-  const from = { keyspace: 0 as Keyspace, key, source, index: 1 as Index, timestamp, deleted: false, value }
+  const from = {
+    keyspace: 0 as Keyspace,
+    key,
+    source,
+    index: 1 as Index,
+    timestamp,
+    deleted: false,
+    value,
+    before: undefined,
+  }
   const created = Math.floor(timestamp / 3) as Timestamp
   const { place } = table.put({ ...from, created, version: 1 + random.below(300) }, undefined, 1, 0)
   return { version: table.version(table.nameOf(place), place), key, value }

@@ -44,6 +44,20 @@ export const historyMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: 'test/mvcc/run-outline.test.ts', name: 'a few effects are read' },
   },
   {
+    name: 'skips-over-the-instant',
+    rows: [0],
+    does: 'A skip leads past the instant that is asked for.',
+    edits: [{ file: 'src/mvcc/run-index.ts', find: 'far.timestamp > at', replace: 'far.timestamp > 0' }],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/run-outline.test.ts', name: 'each is found at its instants' },
+  },
+  {
+    name: 'skips-that-lead-nowhere',
+    rows: [0],
+    does: 'Versions do not tell where earlier ones are: an old instant of a key that is written often is read as slowly as it has versions.',
+    edits: [{ file: 'src/mvcc/version.ts', find: 'skip === 0 ? 0 : index - skip', replace: 'skip * 0' }],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/run-index.test.ts', name: 'few are passed' },
+  },
+  {
     name: 'first-of-several-taken',
     rows: [0],
     does: 'Where several effects of an entry have one hash, the first is taken for the one that is meant.',
