@@ -30,7 +30,7 @@ export interface DirectoryIdentity {
   readonly clusterId: ClusterId | undefined
 }
 
-/** 2: keys of the engine are UTF-8. 3: large rows are in files of their own. 4: runs of history have outlines. */
+/** 2: keys of the engine are UTF-8. 3: large rows are in files of their own. 4: runs of history have outlines. 5: versions have skips. */
 const formatVersion = 5
 const identityFile = 'identity.json'
 

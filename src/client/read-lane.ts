@@ -3,6 +3,7 @@
 // repeated freely.
 
 import { KvError } from '../base/errors.ts'
+import { quorate } from '../proto/quorate.js'
 import { closedError, isWorthRepeating, readTimeout } from './call-errors.ts'
 import { type Cluster, firstReadLane } from './cluster.ts'
 import { decodeErrorMessage } from './error-decoding.ts'
@@ -10,7 +11,6 @@ import type { Operation } from './operation.ts'
 import { OperationIntake } from './operation-intake.ts'
 import { sweepOperations } from './operation-queue.ts'
 import { type CallOptions, isLinearizable } from './options.ts'
-import { quorate } from '../proto/quorate.js'
 import {
   type BatchRequest,
   type BatchResponse,

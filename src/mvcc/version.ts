@@ -154,8 +154,22 @@ export function readLatest(bytes: Buffer, start: number, end: number): Latest {
   const created = (timestamp - reader.varint()) as Timestamp
   const version = reader.varint()
   const valueOffset = reader.offset
-  const skips = { skip8, skip64, skip512 }
-  return { bytes, start, end, rangeId, replicaId, index, ...skips, timestamp, created, version, deleted, valueOffset }
+  return {
+    bytes,
+    start,
+    end,
+    rangeId,
+    replicaId,
+    index,
+    skip8,
+    skip64,
+    skip512,
+    timestamp,
+    created,
+    version,
+    deleted,
+    valueOffset,
+  }
 }
 
 /**

@@ -44,7 +44,7 @@ export interface ReplicaHost {
   send(replica: Replica, to: ReplicaId, channel: Channel, message: Message): void
   /** `term`: of the leader that asks for it. By the time it is sent, this replica may lead no more. */
   sendSnapshot(replica: Replica, to: ReplicaId, term: Term): void
-  /** Puts the spooled snapshot in place of the range's state; resolves with the state it brought. */
+  /** Puts the snapshot that is here in place of the range's state; resolves with the state it brought. */
   installSnapshot(replica: Replica, meta: SnapshotMeta): Promise<RangeState>
   /** More is dirty than the engine should hold: apply again when `resumeApply` is called. */
   isApplyHeld(): boolean

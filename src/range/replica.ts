@@ -253,7 +253,7 @@ export class Replica {
     return this.#appliedWaiters.wait(isMet, deadlineMs)
   }
 
-  /** A stream is spooled whole; true when the core takes it: the install follows. */
+  /** A stream is here whole; true when the core takes it: the install follows. */
   maybeRestore(from: ReplicaId, term: Term, meta: SnapshotMeta): boolean {
     if (this.#stopped !== undefined || this.#isInstalling) return false
     const taken = this.#core(() => this.#raft.maybeRestore(from, term, meta), false)
@@ -469,7 +469,7 @@ export class Replica {
     this.schedule()
   }
 
-  /** The core has taken a spooled snapshot: state first, then the log is reset to it; nothing else happens meanwhile. */
+  /** The core has taken a snapshot that is here: state first, then the log is reset to it; nothing else happens meanwhile. */
   #install(ready: Ready, meta: SnapshotMeta): void {
     assert(ready.entries.length === 0 && ready.committed.length === 0, 'a snapshot travels alone in its Ready')
     this.#isInstalling = true

@@ -89,6 +89,7 @@ export class SnapshotIntake {
     let isTaken = false
     const isOver = replica.waitApplied(() => isTaken, deadlineMs)
     const wanted = chunksUntil(isOver, chunks)
+    this.#isInPlace = false
     try {
       if (replica.state.appliedIndex > 0) await this.#spool.fill(wanted)
       else await this.#putInPlace(wanted)
@@ -99,7 +100,6 @@ export class SnapshotIntake {
 
   async #putInPlace(chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { engine, versions, rangeId } = this.#options
-    this.#isInPlace = false
     await engine.write([{ key: unfinishedPrefix + rangeId, value: Uint8Array.of(1) }])
     await importRange(engine, versions, rangeId, chunks)
     this.#isInPlace = true
