@@ -79,12 +79,17 @@ function ps(pid: number, field: string): string {
 }
 
 /** Starts it detached, unless it runs already. Says whether it started anything. */
-export function ensureRunning(process_: Background, command: string, args: readonly string[], cwd: string): boolean {
+export function ensureRunning(
+  process_: Background,
+  command: string,
+  args: readonly string[],
+  options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): boolean {
   if (pidOf(process_) !== undefined) return false
   mkdirSync(dirname(process_.pidFile), { recursive: true })
   const log = openSync(process_.log, 'a')
   try {
-    const child = spawn(command, args, { cwd, detached: true, stdio: ['ignore', log, log] })
+    const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', log, log] })
     if (child.pid === undefined) throw new Error(`cannot start ${command}`)
     writeFileSync(process_.pidFile, `${child.pid}\n`)
     child.unref()

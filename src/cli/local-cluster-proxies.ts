@@ -76,7 +76,7 @@ function allLinks(): ProxyBody[] {
 /** Idempotent: proxies that stand already, toxics and all, are left as they are. */
 export async function ensureProxies(): Promise<void> {
   const [host = '', port = ''] = proxyServer.api.split(':')
-  ensureRunning(proxyProcess, await findToxiproxy(), ['-host', host, '-port', port], checkout)
+  ensureRunning(proxyProcess, await findToxiproxy(), ['-host', host, '-port', port], { cwd: checkout })
   const standing = await until(
     'toxiproxy',
     10_000,

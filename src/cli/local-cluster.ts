@@ -8,7 +8,7 @@ import { checkout, clusterUrl, findNode, type LocalNode, nodes, peerProxy } from
 import { type Background, ensureRunning, isPaused, pidOf, signal, stop, until } from './local-cluster-processes.ts'
 import { ensureProxies, heal, partition, proxyProcess } from './local-cluster-proxies.ts'
 import { inspect, type MemberView, prepare, writeOnce } from './local-cluster-client.ts'
-import { runtimeOptions } from './runtime-options.ts'
+import { runtimeEnvironment, runtimeOptions } from './runtime-options.ts'
 
 const startLimitMs = 60_000
 const stopLimitMs = 15_000
@@ -35,7 +35,8 @@ function startArguments(node: LocalNode, proxied: boolean): string[] {
 }
 
 function startNode(node: LocalNode, proxied: boolean): boolean {
-  return ensureRunning(background(node), process.execPath, startArguments(node, proxied), checkout)
+  const env = { ...runtimeEnvironment, ...process.env }
+  return ensureRunning(background(node), process.execPath, startArguments(node, proxied), { cwd: checkout, env })
 }
 
 async function start(wantProxies: boolean): Promise<void> {

@@ -14,7 +14,7 @@ import { writeInBatches } from './write-in-batches.ts'
 const deleteSliceKeys = 1_000
 const importLimits = { operations: 16_000, bytes: 8 * 1024 * 1024 }
 
-/** Throws KvError `damaged` where the chunks are not those that were sent. */
+/** Throws KvError `damaged` where the chunks are not those that were sent; what was there before is gone by then. */
 export function importRange(
   engine: Engine,
   versions: VersionStore,
@@ -61,10 +61,8 @@ function refusing<T>(rangeId: RangeId, read: () => T): T {
     return read()
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    throw new KvError(
-      'damaged',
-      `the snapshot of range ${rangeId} that is to be installed is damaged (${why}), and the state before it is gone: wipe the data directory and let the node join anew`,
-      { cause: error },
-    )
+    throw new KvError('damaged', `the snapshot of range ${rangeId} that is to be installed is damaged (${why})`, {
+      cause: error,
+    })
   }
 }

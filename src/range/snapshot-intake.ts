@@ -5,7 +5,7 @@
 // Invariant: a state in place that its replica has not gone on from is marked, and neither a start nor a later stream keeps any of it.
 
 import { must } from '../base/assert.ts'
-import { KvError } from '../base/errors.ts'
+import { KvError, isKvError } from '../base/errors.ts'
 import { type RangeId, type ReplicaId, asRangeId } from '../base/ids.ts'
 import { RangeState } from '../command/range-state.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -17,6 +17,8 @@ import type { Replica } from './replica.ts'
 import { SnapshotSpool } from './snapshot-spool.ts'
 
 const unfinishedPrefix = 'nreceiving/'
+const stateLostRemedy = 'the state before it is gone: wipe the data directory and let the node join anew'
+const nothingLostRemedy = 'nothing of it is kept, and the next one begins anew'
 
 export interface SnapshotIntakeOptions {
   readonly rangeId: RangeId
@@ -101,13 +103,13 @@ export class SnapshotIntake {
   async #putInPlace(chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { engine, versions, rangeId } = this.#options
     await engine.write([{ key: unfinishedPrefix + rangeId, value: Uint8Array.of(1) }])
-    await importRange(engine, versions, rangeId, chunks)
+    await importRange(engine, versions, rangeId, chunks).catch(withRemedy(nothingLostRemedy))
     this.#isInPlace = true
   }
 
   async #installSpooled(replicaId: ReplicaId): Promise<RangeState> {
     const { engine, versions, rangeId, onInstalled } = this.#options
-    await importRange(engine, versions, rangeId, this.#spool.chunks())
+    await importRange(engine, versions, rangeId, this.#spool.chunks()).catch(withRemedy(stateLostRemedy))
     const state = await this.#load(replicaId)
     await this.#spool.endInstall(state.appliedIndex)
     await onInstalled()
@@ -126,6 +128,13 @@ export async function discardUnfinished(engine: Engine): Promise<void> {
   for (const { key } of marks) {
     await clearRange(engine, batch => engine.write(batch), asRangeId(Number(key.slice(unfinishedPrefix.length))))
     await engine.write([{ key, value: undefined }])
+  }
+}
+
+function withRemedy(remedy: string): (error: unknown) => never {
+  return error => {
+    if (!isKvError(error, 'damaged')) throw error
+    throw new KvError('damaged', `${error.message}; ${remedy}`, { cause: error })
   }
 }
 

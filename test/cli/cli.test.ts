@@ -6,7 +6,7 @@ import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli/cli.ts'
-import { runtimeOptions } from '../../src/cli/runtime-options.ts'
+import { runtimeEnvironment, runtimeOptions } from '../../src/cli/runtime-options.ts'
 import { type FakeKvCluster, startFakeKvCluster } from '../support/fake-kv-server.ts'
 
 let cluster: FakeKvCluster
@@ -227,10 +227,12 @@ describe('the process', () => {
 
   test('runs under the same options by its own name, in the image and in a local cluster', () => {
     const [firstLine] = readFileSync(launcher, 'utf8').split('\n')
-    expect(firstLine).toBe(`#!/usr/bin/env -S node ${runtimeOptions.join(' ')}`)
+    const settings = Object.entries(runtimeEnvironment).map(([name, value]) => `${name}=${value}`)
+    expect(firstLine).toBe(`#!/usr/bin/env -S ${settings.join(' ')} node ${runtimeOptions.join(' ')}`)
     const image = readFileSync(new URL('../../docker/Dockerfile', import.meta.url), 'utf8')
     const entryPoint = ['node', ...runtimeOptions, 'dist/src/main.js'].map(word => JSON.stringify(word)).join(', ')
     expect(image).toContain(`ENTRYPOINT [${entryPoint}]`)
+    for (const setting of settings) expect(image).toContain(`  ${setting} \\\n`)
   })
 
   const run = (argv: readonly string[], stdin = ''): Promise<Result> =>

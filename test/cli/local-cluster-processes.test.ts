@@ -10,7 +10,7 @@ let sleeper: Background
 
 /** Runs until it is told to end; its mark, the folder, is an argument that it does not look at. */
 function start(code = 'setInterval(() => {}, 1000)'): boolean {
-  return ensureRunning(sleeper, process.execPath, ['-e', code, folder], folder)
+  return ensureRunning(sleeper, process.execPath, ['-e', code, folder], { cwd: folder })
 }
 
 beforeEach(() => {

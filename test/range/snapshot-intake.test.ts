@@ -101,6 +101,13 @@ describe('a snapshot arrives', () => {
     expect(keysIn(versions, ['a', 'b'])).toEqual(['a', 'b'])
   })
 
+  it('contradicts itself once spooled: its state is gone, and the remedy is told', async () => {
+    const { intake, receive } = await createReceiver(90)
+    const chunks = await exported(['a', 'b'])
+    expect(await receive(snapshotOf(stream(chunks.slice(0, -1))))).toBe(true)
+    await expect(intake.install(receiver)).rejects.toThrow(/damaged .*wipe the data directory/)
+  })
+
   it('holds nothing new: the core hears of it nevertheless, and tells a leader that lost the answer to the one before', async () => {
     const { told, names, receive } = await createReceiver(90)
     expect(await receive(snapshotOf(stream([], broken), 90))).toBe(false)
@@ -144,6 +151,13 @@ describe('a snapshot arrives at a replica that has no state', () => {
     expect(await receive(snapshotOf(stream(await exported(['other']))))).toBe(true)
     await intake.install(receiver)
     expect(keysIn(versions, [...keys, 'other'])).toEqual(['other'])
+  })
+
+  it('contradicts itself: whoever reads of it learns that nothing is lost', async () => {
+    const { told, receive } = await createReceiver(0)
+    const chunks = await exported(['a', 'b'])
+    await expect(receive(snapshotOf(stream(chunks.slice(0, -1))))).rejects.toThrow(/damaged .*nothing of it is kept/)
+    expect(told).toEqual([])
   })
 
   it('is there whole and not installed when the node crashes: the next start knows nothing of it', async () => {

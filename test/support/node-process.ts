@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { runtimeOptions } from '../../src/cli/runtime-options.ts'
+import { runtimeEnvironment, runtimeOptions } from '../../src/cli/runtime-options.ts'
 import { NodeClient } from './node-client.ts'
 import { until } from './until.ts'
 
@@ -67,7 +67,7 @@ export class NodeProcess {
     this.#child = spawn(process.execPath, command, {
       cwd: checkout,
       stdio: ['ignore', log, log],
-      env: { ...process.env, ...environment },
+      env: { ...runtimeEnvironment, ...process.env, ...environment },
     })
     closeSync(log)
     const { pid } = this.#child
