@@ -1,4 +1,4 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=33554432 node --max-semi-space-size=8 --heap-growing-percent=1000
+#!/usr/bin/env -S MALLOC_MMAP_THRESHOLD_=131072 node --max-semi-space-size=8 --heap-growing-percent=1000
 // The launcher: runs the sources in a checkout, and what was built from them in a package (Node refuses to strip types
 // under node_modules). It also sizes libuv's pool, which has to happen before anything uses it.
 

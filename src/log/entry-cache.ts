@@ -2,6 +2,7 @@
 //
 // Invariant: an entry that is not on disk yet is never let go.
 
+import { must } from '../base/assert.ts'
 import type { Entry, EntryKind } from '../raft/types.ts'
 import type { Index, Term } from '../base/ids.ts'
 import type { RecordPlace } from './segment.ts'
@@ -21,47 +22,58 @@ export interface Slot {
   dropped: boolean
 }
 
+/** Entries are copied into room for many: each in a piece of memory of its own, they leave as many holes of every size. */
+const slabBytes = 1024 * 1024
+/** What is larger keeps the memory it came in. */
+const copiedBytesMax = slabBytes / 8
+/** Of an entry beside its data: three objects. */
+const overheadBytes = 200
+
 export class EntryCache {
   readonly #bytesMax: number
-  /** Oldest first, from #head on; slots that were dropped stay until they are passed. */
+  /** Oldest first, from #head on. One that was dropped counts until it is passed: it may stand between others that do not go. */
   #slots: Slot[] = []
   #head = 0
   #bytes = 0
-  #count = 0
+  #slab: Buffer = Buffer.alloc(0)
+  #slabEnd = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 
-  get bytes(): number {
-    return this.#bytes
-  }
-
   add(slot: Slot): void {
+    const { entry } = slot
+    if (entry !== undefined && slot.bytes <= copiedBytesMax) slot.entry = { ...entry, data: this.#copy(entry.data) }
     this.#slots.push(slot)
-    this.#bytes += slot.bytes
-    this.#count++
+    this.#bytes += slot.bytes + overheadBytes
   }
 
   drop(slot: Slot): void {
-    if (slot.entry === undefined) return
     slot.entry = undefined
-    this.#bytes -= slot.bytes
-    this.#count--
   }
 
   /** Lets the oldest go until the rest fits. Called after each flush. */
   trim(): void {
     for (; this.#head < this.#slots.length; this.#head++) {
-      const slot = this.#slots[this.#head]
-      if (slot === undefined || slot.entry === undefined) continue
-      if (this.#bytes <= this.#bytesMax || slot.place === undefined) break
+      const slot = must(this.#slots[this.#head])
+      if (slot.entry !== undefined && (this.#bytes <= this.#bytesMax || slot.place === undefined)) break
       this.drop(slot)
+      this.#bytes -= slot.bytes + overheadBytes
     }
-    // One old entry that stays must not keep a row of dropped ones behind it.
-    if (this.#slots.length > 1024 && this.#slots.length > 2 * this.#count) {
-      this.#slots = this.#slots.slice(this.#head).filter(slot => slot.entry !== undefined)
-      this.#head = 0
+    if (this.#head * 2 <= this.#slots.length) return
+    this.#slots.splice(0, this.#head)
+    this.#head = 0
+  }
+
+  #copy(data: Uint8Array): Uint8Array {
+    if (this.#slabEnd + data.length > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(slabBytes)
+      this.#slabEnd = 0
     }
+    const copy = this.#slab.subarray(this.#slabEnd, this.#slabEnd + data.length)
+    copy.set(data)
+    this.#slabEnd += data.length
+    return copy
   }
 }

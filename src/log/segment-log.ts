@@ -24,7 +24,8 @@ import { Tombstone } from './tombstone.ts'
 
 export const defaultSegmentBytes = 16 * 1024 * 1024
 export const defaultLimitBytes = 2 * 1024 * 1024 * 1024
-export const defaultCacheBytes = 64 * 1024 * 1024
+/** Twice what may be on its way to one follower. */
+export const defaultCacheBytes = 32 * 1024 * 1024
 
 export interface SegmentLogOptions {
   /** For segments alone; made where it is missing. */
