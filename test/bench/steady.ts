@@ -13,6 +13,7 @@ import { ProcessCluster } from '../support/process-cluster.ts'
 import type { LoopDelay } from './loop-probe.ts'
 import { fill, measure } from './peer.ts'
 import { peerOf } from './quorate-peer.ts'
+import { usageOf } from './usage.ts'
 import { type Work, keysUsual, valueBytesUsual } from './work.ts'
 
 interface Look {
@@ -20,6 +21,7 @@ interface Look {
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
+  /** The mean of what was there each second: it goes up and down by a third with every engine flush. */
   readonly residentMib: number
   readonly diskMib: number
 }
@@ -32,6 +34,7 @@ const retentionMs = 60_000
 /** Until memory and disk hold what they will hold: history of a minute, caches that are full. */
 const settlingPart = 0.3
 const slopeMax = 1
+const sampleMs = 1_000
 
 const note = (text: string): void => void process.stderr.write(`${text}\n`)
 const work: Work = {
@@ -43,8 +46,14 @@ const work: Work = {
   isQuick: false,
 }
 
+interface Slope {
+  readonly percent: number
+  /** One standard error. */
+  readonly error: number
+}
+
 /** Percent of the mean that the line of least squares rises over the time of `looks`. */
-function slopePercent(looks: readonly Look[], pick: (look: Look) => number): number {
+function slopeOf(looks: readonly Look[], pick: (look: Look) => number): Slope {
   const mean = (of: (look: Look) => number): number => looks.reduce((sum, look) => sum + of(look), 0) / looks.length
   const time = (look: Look): number => look.minutes
   const meanTime = mean(time)
@@ -52,7 +61,25 @@ function slopePercent(looks: readonly Look[], pick: (look: Look) => number): num
   const along = mean(look => (time(look) - meanTime) * (pick(look) - meanValue))
   const spread = mean(look => (time(look) - meanTime) ** 2)
   const span = must(looks.at(-1)).minutes - must(looks[0]).minutes
-  return ((along / spread) * span * 100) / meanValue
+  const perMinute = along / spread
+  const beside = mean(look => (pick(look) - meanValue - perMinute * (time(look) - meanTime)) ** 2)
+  const error = Math.sqrt(beside / (spread * Math.max(1, looks.length - 2)))
+  const percent = (span * 100) / meanValue
+  return { percent: perMinute * percent, error: error * percent }
+}
+
+/** The mean over the time that `run` takes, of all `pids` together. */
+async function residentDuring<T>(pids: readonly number[], run: () => Promise<T>): Promise<[result: T, mib: number]> {
+  const samples: number[] = []
+  const timer = setInterval(() => {
+    samples.push(pids.reduce((sum, pid) => sum + (usageOf(pid)?.residentMib ?? Number.NaN), 0))
+  }, sampleMs)
+  try {
+    const result = await run()
+    return [result, samples.reduce((sum, mib) => sum + mib, 0) / samples.length]
+  } finally {
+    clearInterval(timer)
+  }
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'quorate-steady-'))
@@ -79,19 +106,21 @@ try {
   note(`${Math.round(highest)} puts a second at most; from now on ${rate}`)
   const steady = { ...peer, load: [...peer.load, '-rate', String(rate)] as const }
   await measure(steady, work, '0', { seconds: highestSeconds, warmupSeconds: 0 })
-  for (const node of cluster.nodes) process.kill(must(node.pid), 'SIGUSR2')
+  const pids = cluster.nodes.map(node => must(node.pid))
+  for (const pid of pids) process.kill(pid, 'SIGUSR2')
   const leader = (await cluster.leader()).name
   const begunMs = performance.now()
   while (performance.now() - begunMs < minutes * 60_000) {
-    const sample = await measure(steady, work, '0', { seconds: lookSeconds, warmupSeconds: 2 })
-    const { load: _, ...servers } = sample.residentMib
+    const [sample, residentMib] = await residentDuring(pids, () =>
+      measure(steady, work, '0', { seconds: lookSeconds, warmupSeconds: 2 }),
+    )
     const diskKib = Number(execFileSync('du', ['-sk', folder], { encoding: 'utf8' }).split('\t')[0])
     const look: Look = {
       minutes: (performance.now() - begunMs) / 60_000,
       perSecond: sample.perSecond,
       p50Ms: sample.p50Ms,
       p99Ms: sample.p99Ms,
-      residentMib: Object.values(servers).reduce((sum, mib) => sum + mib, 0),
+      residentMib,
       diskMib: diskKib / 1024,
     }
     looks.push(look)
@@ -106,16 +135,20 @@ try {
 
   const settled = looks.slice(Math.floor(looks.length * settlingPart))
   const table = new Table({
-    head: ['', 'first', 'last', 'least', 'most', 'slope over the time'],
+    head: ['', 'first', 'last', 'least', 'most', 'slope over the time, standard error'],
     style: { head: [], border: [] },
   })
   for (const name of ['perSecond', 'p50Ms', 'p99Ms', 'residentMib', 'diskMib'] as const) {
     const values = settled.map(look => look[name])
-    const slope = slopePercent(settled, look => look[name])
+    const slope = slopeOf(settled, look => look[name])
     const figures = [must(values[0]), must(values.at(-1)), Math.min(...values), Math.max(...values)]
-    table.push([name, ...figures.map(value => value.toFixed(1)), `${slope.toFixed(2)} %`])
-    if (name === 'residentMib' && !(slope < slopeMax))
-      note(`short of its bar: memory rises by ${slope.toFixed(2)} %, bar < ${slopeMax} %`)
+    table.push([
+      name,
+      ...figures.map(value => value.toFixed(1)),
+      `${slope.percent.toFixed(2)} % ± ${slope.error.toFixed(2)}`,
+    ])
+    if (name === 'residentMib' && !(slope.percent < slopeMax))
+      note(`short of its bar: memory rises by ${slope.percent.toFixed(2)} %, bar < ${slopeMax} %`)
   }
   console.log(table.toString())
   console.log(
