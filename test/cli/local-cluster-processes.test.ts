@@ -31,6 +31,13 @@ test('what runs is not started again', async () => {
   expect(pidOf(sleeper)).toBe(pid)
 })
 
+test('it runs in the environment that it is given', async () => {
+  const env = { QUORATE_TEST: 'as told' }
+  const code = 'console.log(process.env.QUORATE_TEST); setInterval(() => {}, 1000)'
+  ensureRunning(sleeper, process.execPath, ['-e', code, folder], { cwd: folder, env })
+  await until('it has spoken', () => readFileSync(sleeper.log, 'utf8') === 'as told\n')
+})
+
 test('a pid file that names a process of somebody else is not believed, and that process is not signalled', () => {
   writeFileSync(sleeper.pidFile, String(process.pid))
   expect(pidOf(sleeper)).toBeUndefined()
