@@ -30,8 +30,8 @@ export interface DirectoryIdentity {
   readonly clusterId: ClusterId | undefined
 }
 
-/** 2: keys of the engine are UTF-8. 3: large rows are in files of their own. 4: runs of history have outlines. 5: versions have skips. */
-const formatVersion = 5
+/** 2: UTF-8 keys in the engine. 3: large rows in files. 4: outlines of runs. 5: skips. 6: hashes of the whole state. */
+const formatVersion = 6
 const identityFile = 'identity.json'
 
 export class DataDirectory {

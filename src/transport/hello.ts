@@ -9,8 +9,8 @@ import type { quorate } from '../proto/quorate.js'
 import type { PeerContext } from './peer-context.ts'
 import type { Identity } from './transport.ts'
 
-export const protocolMin = 1
-export const protocolMax = 1
+export const protocolMin = 2
+export const protocolMax = 2
 
 export interface Speaker {
   readonly node: NodeId
