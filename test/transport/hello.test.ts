@@ -27,7 +27,7 @@ describe('a Hello', () => {
     ['a former store', helloOf(n1, { ...n2, storeId: storeOf('old') }), 'wrong-cluster', /was wiped or moved/],
     ['no cluster', helloOf({ ...n1, clusterId: undefined }), 'not-initialised', /has to join/],
     ['our own name', helloOf({ ...n2, storeId: n1.storeId }), 'wrong-cluster', /a name of its own/],
-    ['a newer protocol', { ...helloOf(n1), protocolMin: 2, protocolMax: 3 }, 'invalid-argument', /upgrade the older/],
+    ['a newer protocol', { ...helloOf(n1), protocolMin: 3, protocolMax: 4 }, 'invalid-argument', /upgrade the older/],
     ['a bad name', { ...helloOf(n1), node: 'N 1' }, 'invalid-argument', /no valid node/],
     ['a short store id', { ...helloOf(n1), storeId: Uint8Array.of(1) }, 'invalid-argument', /not 16 bytes/],
     ['nothing at all', {}, 'invalid-argument', /protocol/],
