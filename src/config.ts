@@ -1,10 +1,13 @@
 // What a node can be told: flag > environment (QUORATE_*) > file > default, validated whole, so that one run shows
 // every mistake with its reason and remedy.
 
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { z } from 'zod'
+import { must } from './base/assert.ts'
 import { KvError } from './base/errors.ts'
 import { type NodeId, asNodeId } from './base/ids.ts'
+import { nearestName } from './base/nearest-name.ts'
+import { type ConfigFile, readConfigFile } from './config-file.ts'
 import { type NodeLimits, parseLimits } from './node-limits.ts'
 
 export interface Address {
@@ -38,90 +41,210 @@ export interface NodeConfig {
 
 export type Flags = Readonly<Record<string, string | readonly string[] | boolean | undefined>>
 
-const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+const nodeNamePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
-/** Throws KvError `invalid-argument` that lists every mistake. Flags are named as on the command line, without dashes. */
+const addressRule = 'an address is host:port, such as 127.0.0.1:7101'
+const address = z
+  .string(addressRule)
+  .transform(parseAddress)
+  .pipe(z.custom<Address>(value => value !== undefined, addressRule))
+const addressText = z.string(addressRule).refine(text => parseAddress(text) !== undefined, addressRule)
+
+/** A whole number, in digits or as JSON has it. */
+function whole(least: number, most: number, unit: string): z.ZodType<number> {
+  const rule = `${unit} from ${least} to ${most}`
+  const toNumber = (value: unknown): unknown =>
+    typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
+  return z.preprocess(toNumber, z.int(rule).gte(least, rule).lte(most, rule))
+}
+
+/** Texts, separated by commas or in an array; an object of a file stands for NAME=VALUE each. */
+function list(rule: string): z.ZodType<string[]> {
+  return z.preprocess(toList, z.array(z.string(rule), rule))
+}
+
+const yesOrNo = z.preprocess(
+  value => ({ true: true, 1: true, false: false, 0: false })[String(value)] ?? value,
+  z.boolean('true or false'),
+)
+
+const joinRule = 'addresses are host:port, such as 127.0.0.1:7201, separated by commas'
+const peerRule = 'it is NAME=HOST:PORT, such as n2=127.0.0.1:7202'
+
+/** Every option by its one name: a flag, a variable of the environment and a name in the file. */
+const optionsSchema = z.strictObject({
+  node: z.string('a name is text').regex(nodeNamePattern, 'a name is 1 to 63 of a-z, 0-9 and -, such as n1'),
+  data: z.string('the path of a directory').min(1, 'the path of a directory').optional(),
+  listen: address.default({ host: '127.0.0.1', port: 7101 }),
+  'peer-listen': address.default({ host: '127.0.0.1', port: 7201 }),
+  'http-listen': address.default({ host: '127.0.0.1', port: 7301 }),
+  advertise: addressText.optional(),
+  'peer-advertise': addressText.optional(),
+  'http-advertise': addressText.optional(),
+  join: list(joinRule)
+    .refine(items => items.every(item => parseAddress(item) !== undefined), joinRule)
+    .default([]),
+  peer: list(peerRule)
+    .refine(items => items.every(item => parsePeer(item) !== undefined), peerRule)
+    .default([]),
+  voters: whole(1, 9, 'a whole number').default(5),
+  'election-timeout': whole(50, 60_000, 'whole milliseconds').default(300),
+  heartbeat: whole(5, 10_000, 'whole milliseconds').optional(),
+  'log-level': z.enum(logLevels, `one of ${logLevels.join(', ')}`).default('info'),
+  reflection: yesOrNo.default(false),
+  set: list('a limit is NAME=VALUE, such as write.valueBytes=2097152').default([]),
+})
+
+const optionNames = Object.keys(optionsSchema.shape)
+
+/** A value, and how a message names the place that it came from. */
+interface Given {
+  readonly label: string
+  readonly value: unknown
+}
+
+/**
+ * Flags are named as on the command line, without dashes. Throws KvError `invalid-argument` that
+ * lists every mistake, each with the place where it was made.
+ */
 export function parseConfig(flags: Flags, env: Readonly<Record<string, string | undefined>>): NodeConfig {
   const mistakes: string[] = []
-  const file = readConfigFile(single(flags.config) ?? env.QUORATE_CONFIG, mistakes)
-  const pick = (name: string): string | undefined =>
-    single(flags[name]) ?? env[`QUORATE_${name.replaceAll('-', '_').toUpperCase()}`] ?? single(file[name])
-  const many = (name: string): string[] => {
-    const flag = list(flags[name])
-    if (flag.length > 0) return flag
-    const fromEnv = env[`QUORATE_${name.replaceAll('-', '_').toUpperCase()}`]
-    return fromEnv === undefined ? list(file[name]) : list(fromEnv)
+  const path = typeof flags.config === 'string' ? flags.config : env.QUORATE_CONFIG || undefined
+  const file = path === undefined ? undefined : readConfigFile(path, mistakes)
+  const given = gather(flags, env, file, mistakes)
+  const hostName = hostname().split('.')[0]!.toLowerCase()
+  if (!given.has('node')) given.set('node', { label: "--node (this host's name)", value: hostName })
+  const parsed = optionsSchema.safeParse(valuesOf(given))
+  if (!parsed.success) {
+    for (const { path: place, message } of parsed.error.issues) {
+      const name = String(place[0])
+      const { label, value } = must(given.get(name))
+      const mistake = `${label} ${shown(value)}: ${message}`
+      if (!mistakes.includes(mistake)) mistakes.push(mistake)
+    }
+    for (const { path: place } of parsed.error.issues) given.delete(String(place[0]))
+    if (!given.has('node')) given.set('node', { label: '--node', value: 'unnamed' })
   }
-
-  const node = pick('node') ?? hostname().split('.')[0]!.toLowerCase()
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(node))
-    mistakes.push(`--node ${node}: a name is 1 to 63 of a-z, 0-9 and -, such as n1`)
-  const address = (name: string, fallback: string): Address => {
-    const text = pick(name) ?? fallback
-    const parsed = parseAddress(text)
-    if (parsed !== undefined) return parsed
-    mistakes.push(`--${name} ${text}: an address is host:port, such as 127.0.0.1:7101`)
-    return { host: '127.0.0.1', port: 0 }
-  }
-  const optionalAddress = (name: string): string | undefined => {
-    const text = pick(name)
-    if (text !== undefined && parseAddress(text) === undefined)
-      mistakes.push(`--${name} ${text}: an address is host:port, such as 127.0.0.1:7101`)
-    return text
-  }
-  const milliseconds = (name: string, fallback: number, least: number, most: number): number => {
-    const text = pick(name)
-    if (text === undefined) return fallback
-    const value = Number(text)
-    if (Number.isInteger(value) && value >= least && value <= most) return value
-    mistakes.push(`--${name} ${text}: whole milliseconds from ${least} to ${most}`)
-    return fallback
-  }
-
-  const join = many('join')
-    .flatMap(item => item.split(','))
-    .map(item => item.trim())
-    .filter(item => item !== '')
-  for (const item of join)
-    if (parseAddress(item) === undefined)
-      mistakes.push(`--join ${item}: an address is host:port, such as 127.0.0.1:7201`)
-  const peers = new Map<NodeId, string>()
-  for (const item of many('peer')) {
-    const [name, target] = splitOnce(item, '=')
-    if (target === undefined || parseAddress(target) === undefined)
-      mistakes.push(`--peer ${item}: it is NAME=HOST:PORT`)
-    else peers.set(asNodeId(name), target)
-  }
-  const electionTimeoutMs = milliseconds('election-timeout', 300, 50, 60_000)
-  const heartbeatMs = milliseconds('heartbeat', Math.max(10, Math.floor(electionTimeoutMs / 6)), 5, 10_000)
-  if (heartbeatMs * 3 > electionTimeoutMs)
-    mistakes.push(
-      `--heartbeat ${heartbeatMs}: at most a third of --election-timeout (${electionTimeoutMs}), or one late packet unseats a leader`,
-    )
-  const logLevel = pick('log-level') ?? 'info'
-  if (!logLevels.includes(logLevel)) mistakes.push(`--log-level ${logLevel}: one of ${logLevels.join(', ')}`)
-
-  const limits = parseLimits(many('set'), mistakes)
-  const config: NodeConfig = {
-    node: asNodeId(node),
-    dataDirectory: pick('data') ?? `.quorate/${node}`,
-    listen: address('listen', '127.0.0.1:7101'),
-    peerListen: address('peer-listen', '127.0.0.1:7201'),
-    httpListen: address('http-listen', '127.0.0.1:7301'),
-    advertise: optionalAddress('advertise'),
-    peerAdvertise: optionalAddress('peer-advertise'),
-    httpAdvertise: optionalAddress('http-advertise'),
-    join,
-    peers,
-    electionTimeoutMs,
-    heartbeatMs,
-    logLevel,
-    reflection: flags.reflection === true || pick('reflection') === 'true',
-    votersTarget: milliseconds('voters', 5, 1, 9),
-    limits,
-  }
+  // One run shows every mistake: those that need several options are looked for in what is right so far.
+  const config = toNodeConfig(parsed.data ?? optionsSchema.parse(valuesOf(given)), mistakes)
   if (mistakes.length > 0) throw new KvError('invalid-argument', mistakes.join('\n'))
   return config
+}
+
+function valuesOf(given: ReadonlyMap<string, Given>): Record<string, unknown> {
+  return Object.fromEntries([...given].map(([name, { value }]) => [name, value]))
+}
+
+function toNodeConfig(options: z.infer<typeof optionsSchema>, mistakes: string[]): NodeConfig {
+  const electionTimeoutMs = options['election-timeout']
+  const heartbeatMs = options.heartbeat ?? Math.max(10, Math.floor(electionTimeoutMs / 6))
+  if (heartbeatMs * 3 > electionTimeoutMs)
+    mistakes.push(
+      `--heartbeat ${heartbeatMs}: at most a third of --election-timeout (${electionTimeoutMs}), ` +
+        'or one late packet unseats a leader',
+    )
+  return {
+    node: asNodeId(options.node),
+    dataDirectory: options.data ?? `.quorate/${options.node}`,
+    listen: options.listen,
+    peerListen: options['peer-listen'],
+    httpListen: options['http-listen'],
+    advertise: options.advertise,
+    peerAdvertise: options['peer-advertise'],
+    httpAdvertise: options['http-advertise'],
+    join: options.join,
+    peers: new Map(options.peer.map(item => parsePeer(item)!)),
+    electionTimeoutMs,
+    heartbeatMs,
+    logLevel: options['log-level'],
+    reflection: options.reflection,
+    votersTarget: options.voters,
+    limits: parseLimits(options.set, mistakes),
+  }
+}
+
+/** For each option the first source that names it. What no option is named is a mistake, where its source is ours alone. */
+function gather(
+  flags: Flags,
+  env: Readonly<Record<string, string | undefined>>,
+  file: ConfigFile | undefined,
+  mistakes: string[],
+): Map<string, Given> {
+  const given = new Map<string, Given>()
+  const offer = (name: string, label: string, value: unknown): void => {
+    if (!given.has(name)) given.set(name, { label, value })
+  }
+  for (const [name, value] of Object.entries(flags)) {
+    const isGiven = value !== undefined && !(Array.isArray(value) && value.length === 0)
+    if (name !== 'config' && isGiven) offer(name, `--${name}`, value)
+  }
+  const variables = new Map(optionNames.map(name => [variableOf(name), name]))
+  for (const [variable, value] of Object.entries(env)) {
+    const name = variables.get(variable)
+    // An empty variable is what a composition file makes of one that is not set.
+    if (name !== undefined && value) offer(name, variable, value)
+    else if (name === undefined && value) checkVariable(variable, [...variables.keys()], mistakes)
+  }
+  for (const [name, value] of file?.options ?? []) {
+    const label = `${file!.path}: ${name}`
+    if (optionNames.includes(name)) offer(name, label, value)
+    else mistakes.push(`${label}: ${unknownOption(name, optionNames)}`)
+  }
+  for (const name of [...given.keys()])
+    if (!optionNames.includes(name)) {
+      mistakes.push(`--${name}: ${unknownOption(name, optionNames)}`)
+      given.delete(name)
+    }
+  return given
+}
+
+/** Whoever runs the node may have QUORATE_ variables of its own (a service's address, say): only slips are refused. */
+function checkVariable(variable: string, known: readonly string[], mistakes: string[]): void {
+  const others = ['QUORATE_CONFIG', 'QUORATE_URL']
+  if (!variable.startsWith('QUORATE_') || others.includes(variable)) return
+  const nearest = nearestName(
+    variable.slice('QUORATE_'.length),
+    known.map(name => name.slice('QUORATE_'.length)),
+  )
+  if (nearest !== undefined) mistakes.push(`${variable}: no option has this name; did you mean QUORATE_${nearest}?`)
+}
+
+function unknownOption(name: string, known: readonly string[]): string {
+  const nearest = nearestName(name, known)
+  const hint = nearest === undefined ? `there are ${known.join(', ')}` : `did you mean ${nearest}?`
+  return `no option has this name; ${hint}`
+}
+
+function variableOf(name: string): string {
+  return `QUORATE_${name.replaceAll('-', '_').toUpperCase()}`
+}
+
+function toList(value: unknown): unknown {
+  if (typeof value === 'string') return splitList(value)
+  if (Array.isArray(value)) return value.flatMap(item => (typeof item === 'string' ? splitList(item) : [item]))
+  if (typeof value === 'object' && value !== null) return namedValues(value, '')
+  return value
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map(item => item.trim())
+    .filter(item => item !== '')
+}
+
+function namedValues(values: object, prefix: string): unknown[] {
+  return Object.entries(values).flatMap(([name, value]: [string, unknown]) =>
+    typeof value === 'object' && value !== null
+      ? namedValues(value, `${prefix}${name}.`)
+      : [`${prefix}${name}=${String(value)}`],
+  )
+}
+
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return value.map(shown).join(',')
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
 }
 
 export function parseAddress(text: string): Address | undefined {
@@ -132,30 +255,9 @@ export function parseAddress(text: string): Address | undefined {
   return { host: match[1]!.replace(/^\[|\]$/g, ''), port }
 }
 
-function readConfigFile(path: string | undefined, mistakes: string[]): Flags {
-  if (path === undefined) return {}
-  try {
-    const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Flags
-    mistakes.push(`--config ${path}: it must hold one JSON object whose names are the flags, without dashes`)
-  } catch (error) {
-    mistakes.push(`--config ${path}: ${error instanceof Error ? error.message : String(error)}`)
-  }
-  return {}
-}
-
-function single(value: Flags[string]): string | undefined {
-  if (typeof value === 'string') return value
-  if (typeof value === 'boolean' || value === undefined) return value === true ? 'true' : undefined
-  return value.at(-1)
-}
-
-function list(value: Flags[string]): string[] {
-  if (value === undefined || typeof value === 'boolean') return []
-  return typeof value === 'string' ? value.split(',').filter(item => item !== '') : [...value]
-}
-
-function splitOnce(text: string, separator: string): [string, string | undefined] {
-  const at = text.indexOf(separator)
-  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)]
+function parsePeer(text: string): [NodeId, string] | undefined {
+  const at = text.indexOf('=')
+  const [name, target] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1)]
+  if (!nodeNamePattern.test(name) || parseAddress(target) === undefined) return undefined
+  return [asNodeId(name), target]
 }

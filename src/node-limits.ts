@@ -1,6 +1,7 @@
 // Every limit of a node by the name that it is set by: `--set limit.NAME=VALUE`. The node's own have plain names; those of
 // a layer carry its prefix, such as write.keyBytes, gateway.historyMax and server.slowReaderMs.
 
+import { didYouMean } from './base/nearest-name.ts'
 import { type WriteLimits, defaultWriteLimits } from './command/limits.ts'
 import { blockCacheBytesDefault } from './engine/leveldb-engine.ts'
 import { type GatewayLimits, gatewayLimitsDefault } from './gateway/limits.ts'
@@ -99,9 +100,11 @@ export function parseLimits(items: readonly string[], mistakes: string[]): NodeL
     const at = item.indexOf('=')
     const name = (at < 0 ? item : item.slice(0, at)).replace(/^limit\./, '')
     const text = at < 0 ? '' : item.slice(at + 1)
-    const value = Number(text)
+    const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN
     if (!defaults.has(name))
-      mistakes.push(`--set ${item}: no limit by that name; there are ${[...defaults.keys()].join(', ')}`)
+      mistakes.push(
+        `--set ${item}: no limit by that name${didYouMean(name, defaults.keys())}; there are ${[...defaults.keys()].join(', ')}`,
+      )
     else if (!Number.isSafeInteger(value) || value <= 0) mistakes.push(`--set ${item}: a whole number above 0`)
     else if (!isWithin(bounds[name], value))
       mistakes.push(`--set ${item}: from ${bounds[name]![0]} to ${bounds[name]![1]}`)

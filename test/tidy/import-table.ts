@@ -48,6 +48,7 @@ export const outsideTable: Readonly<Record<string, readonly string[]>> = {
   'protobufjs/ext/descriptor.js': ['server/reflection.ts'],
   commander: ['cli'],
   'cli-table3': ['cli'],
+  zod: [''],
   pino: ['server', 'cli', ''],
   'pino-pretty': ['cli', ''],
   'prom-client': ['server', ''],
