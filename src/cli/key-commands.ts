@@ -1,7 +1,7 @@
 // get, put, del, cas: one key, or a span to delete.
 
 import type { Command } from 'commander'
-import type { Consistency, ReadOptions } from '../client/client.ts'
+import type { Consistency, ReadOptions, SpanOptions } from '../client/client.ts'
 import { UsageError, parseAt, readValue } from './arguments.ts'
 import type { CommandContext } from './cli.ts'
 import { createProgress, exitCodes, write } from './io.ts'
@@ -59,23 +59,19 @@ export function addKeyCommands(program: Command, { io, run }: CommandContext): v
   addSessionOptions(program.command('del [key]').description('delete a key, or every key of a span'))
     .option('--prefix <prefix>', 'every key that begins with this')
     .option('--range <end>', 'every key from KEY up to, not including, this')
+    .option('--to-end', 'every key from KEY on')
+    .option('--from-start', 'with --range: every key up to, not including, its end')
+    .option('--all', 'every key there is')
     .action(
       run((key: string | undefined, flags) => {
-        const { prefix, range } = flags as { prefix?: string; range?: string }
-        if (prefix !== undefined && (key !== undefined || range !== undefined)) {
-          throw new UsageError('--prefix goes alone: quorate del --prefix PREFIX')
-        }
-        if (prefix === undefined && key === undefined) {
-          throw new UsageError('what to delete? quorate del KEY, del START --range END, or del --prefix PREFIX')
-        }
+        const span = spanToDelete(key, flags as DeleteFlags)
         return runSession(io, flags, async ({ client, call, print }) => {
-          if (prefix === undefined && range === undefined) {
+          if (span === undefined) {
             const result = await client.delete(key ?? '', call)
             await print(result.deleted ? 'deleted\n' : '', result)
             if (!result.deleted) io.stderr.write(`quorate: no such key: ${key}\n`)
             return result.deleted ? exitCodes.done : exitCodes.no
           }
-          const span = prefix === undefined ? { start: key ?? '', end: range ?? '' } : { prefix }
           const progress = createProgress(io)
           const onProgress = (deleted: number): void => progress.show(`deleted ${deleted} keys`)
           try {
@@ -113,4 +109,47 @@ export function addKeyCommands(program: Command, { io, run }: CommandContext): v
         })
       }),
     )
+}
+
+interface DeleteFlags {
+  readonly prefix?: string
+  readonly range?: string
+  readonly toEnd?: boolean
+  readonly fromStart?: boolean
+  readonly all?: boolean
+}
+
+const deleteForms =
+  'quorate del KEY, del --prefix PREFIX, del START --range END, del START --to-end, del --from-start --range END, or del --all'
+
+/** undefined: KEY alone. An empty word comes of a variable that was not set, so it never stands for every key. */
+function spanToDelete(key: string | undefined, flags: DeleteFlags): SpanOptions | undefined {
+  const { prefix, range, toEnd, fromStart, all } = flags
+  for (const [name, given] of Object.entries({ KEY: key, '--prefix': prefix, '--range': range })) {
+    if (given === '') throw new UsageError(`${name} is empty; to delete every key, say quorate del --all`)
+  }
+  const form = [
+    key !== undefined && 'KEY',
+    prefix !== undefined && '--prefix',
+    fromStart && '--from-start',
+    range !== undefined && '--range',
+    toEnd && '--to-end',
+    all && '--all',
+  ]
+  switch (form.filter(Boolean).join(' ')) {
+    case 'KEY':
+      return undefined
+    case '--prefix':
+      return { prefix: prefix ?? '' }
+    case 'KEY --range':
+      return { start: key ?? '', end: range ?? '' }
+    case 'KEY --to-end':
+      return { start: key ?? '', toEnd: true }
+    case '--from-start --range':
+      return { fromStart: true, end: range ?? '' }
+    case '--all':
+      return { all: true }
+    default:
+      throw new UsageError(`what to delete? ${deleteForms}`)
+  }
 }

@@ -64,13 +64,14 @@ export function addScanCommands(program: Command, { io, run }: CommandContext): 
         runSession(io, flags, async ({ client, call, print }) => {
           const limit = (flags as ScanFlags).limit ?? Number.POSITIVE_INFINITY
           const versions: HistoricVersion[] = []
-          let before = 0
+          let before: number | undefined
           for (;;) {
             const wanted = Math.min(historyPageKeys, limit - versions.length)
-            const page = await client.history(key, { ...call, limit: wanted, before })
+            const older = before === undefined ? {} : { before }
+            const page = await client.history(key, { ...call, limit: wanted, ...older })
             versions.push(...page.versions)
-            before = page.versions.at(-1)?.timestamp ?? 0
-            if (!page.more || before === 0 || versions.length >= limit) break
+            before = page.versions.at(-1)?.timestamp
+            if (!page.more || before === undefined || versions.length >= limit) break
           }
           await print(
             versions.length === 0 ? '' : historyTable(versions),

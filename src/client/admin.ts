@@ -5,7 +5,7 @@ import { KvError } from '../base/errors.ts'
 import type { quorate } from '../proto/quorate.js'
 import { callWithRetries } from './calls.ts'
 import { type Cluster, callLane } from './cluster.ts'
-import type { CallOptions } from './options.ts'
+import { type CallOptions, type MethodName, checkCallOptions, checkName, noOptions } from './options.ts'
 import {
   initMethod,
   memberAddMethod,
@@ -87,7 +87,8 @@ export class Admin {
   }
 
   /** Nodes, ranges and replicas, as the leader sees them, or any node while there is none. */
-  async status(options: StatusOptions = {}): Promise<ClusterStatus> {
+  async status(options: StatusOptions = noOptions): Promise<ClusterStatus> {
+    checkCallOptions('admin.status', options)
     const request = { local: options.local ?? false }
     const response = await callWithRetries(this.#cluster, statusMethod, request, 'leader', options)
     return {
@@ -97,7 +98,8 @@ export class Admin {
     }
   }
 
-  async nodes(options: CallOptions = {}): Promise<readonly NodeInfo[]> {
+  async nodes(options: CallOptions = noOptions): Promise<readonly NodeInfo[]> {
+    checkCallOptions('admin.nodes', options)
     const response = await callWithRetries(this.#cluster, nodesMethod, {}, 'any', options)
     return response.nodes.map(nodeInfo)
   }
@@ -106,7 +108,8 @@ export class Admin {
    * Makes a cluster of the first address given to `connect`, once for all: every other node joins it. Refused with
    * `already-initialised` when any of the addresses belongs to a cluster. Never repeated: `unknown-outcome` means look.
    */
-  async init(options: CallOptions = {}): Promise<InitResult> {
+  async init(options: CallOptions = noOptions): Promise<InitResult> {
+    checkCallOptions('admin.init', options)
     const timeoutMs = options.timeoutMs ?? this.#cluster.settings.timeoutMs
     const first = this.#seeds[0] ?? ''
     await Promise.all(this.#seeds.slice(1).map(address => this.#refuseMember(address, timeoutMs)))
@@ -129,32 +132,38 @@ export class Admin {
   }
 
   /** Adds a waiting node as a learner. `peerAddress` where its peers reach it, when the cluster does not know it yet. */
-  addMember(node: string, peerAddress = '', options: CallOptions = {}): Promise<readonly ReplicaInfo[]> {
-    return this.#change(memberAddMethod, node, peerAddress, options)
+  addMember(node: string, peerAddress = '', options: CallOptions = noOptions): Promise<readonly ReplicaInfo[]> {
+    return this.#change('admin.addMember', memberAddMethod, node, peerAddress, options)
   }
 
   /** Makes a learner that has caught up a voter. */
-  promoteMember(node: string, options: CallOptions = {}): Promise<readonly ReplicaInfo[]> {
-    return this.#change(memberPromoteMethod, node, '', options)
+  promoteMember(node: string, options: CallOptions = noOptions): Promise<readonly ReplicaInfo[]> {
+    return this.#change('admin.promoteMember', memberPromoteMethod, node, '', options)
   }
 
-  removeMember(node: string, options: CallOptions = {}): Promise<readonly ReplicaInfo[]> {
-    return this.#change(memberRemoveMethod, node, '', options)
+  removeMember(node: string, options: CallOptions = noOptions): Promise<readonly ReplicaInfo[]> {
+    return this.#change('admin.removeMember', memberRemoveMethod, node, '', options)
   }
 
   /** To `node`, or to the most up-to-date voter. Returns the new leader's name. */
-  async transferLeader(node = '', options: CallOptions & { readonly rangeId?: number } = {}): Promise<string> {
+  async transferLeader(node = '', options: CallOptions & { readonly rangeId?: number } = noOptions): Promise<string> {
+    checkCallOptions('admin.transferLeader', options)
+    if (node !== '') checkName(node, 'admin.transferLeader: node')
     const request = { node, rangeId: options.rangeId ?? 1 }
     const response = await callWithRetries(this.#cluster, transferLeaderMethod, request, 'leader', options)
     return response.leader
   }
 
   async #change(
+    name: MethodName,
     method: typeof memberAddMethod,
     node: string,
     peerAddress: string,
     options: CallOptions,
   ): Promise<readonly ReplicaInfo[]> {
+    checkCallOptions(name, options)
+    checkName(node, `${name}: node`)
+    if (peerAddress !== '') checkName(peerAddress, `${name}: peerAddress`)
     const response = await callWithRetries(this.#cluster, method, { node, peerAddress }, 'leader', options)
     return response.replicas.map(replicaInfo)
   }

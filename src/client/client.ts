@@ -6,29 +6,39 @@
 //   console.log(await client.getText('greeting'))
 
 import { type ErrorCode, KvError, type KvErrorOptions, isKvError } from '../base/errors.ts'
-import { quorate } from '../proto/quorate.js'
 import { type Timestamp, timestampFromUnixMs, timestampToUnixMs } from '../time/timestamp.ts'
 import { Admin } from './admin.ts'
-import { type Bytes, type SpanOptions, copyBytes, noBytes, parseSpan, textOf, toBytes } from './bytes.ts'
+import { type Bytes, copyBytes, noBytes, textOf, toBytes } from './bytes.ts'
 import { callWithRetries } from './calls.ts'
 import { Cluster } from './cluster.ts'
 import { type Commit, type CommitResult, commitResult, encodeCommit } from './commit.ts'
 import { parseConnectionString } from './connection-string.ts'
+import { type DeleteRangeOptions, type DeleteRangeResult, deleteRange } from './delete-range.ts'
+import { type Instant, parseInstant } from './instant.ts'
 import {
   type CallOptions,
   type ClientOptions,
+  type MethodName,
   type ReadOptions,
+  checkCallOptions,
+  checkSpanOptions,
+  noOptions,
   readOptionsMessage,
   resolveSettings,
 } from './options.ts'
+import { mustBeDone } from './outcome.ts'
 import { ReadLane, firstPages, gets } from './read-lane.ts'
 import { type FirstPages, type KeyValue, type ScanOptions, countKeys, scanKeys } from './scan.ts'
+import { type SpanOptions, parseDeleteSpan } from './span.ts'
 import { type KeyVersionMessage, type OutcomeMessage, historyMethod } from './wire.ts'
 import { WriteLane } from './write-lane.ts'
 
-export type { Bytes, SpanOptions } from './bytes.ts'
+export type { Bytes } from './bytes.ts'
+export type { SpanOptions } from './span.ts'
+export type { DeleteRangeOptions, DeleteRangeResult } from './delete-range.ts'
+export type { Instant } from './instant.ts'
 export type { Change, Commit, CommitResult, Compare, CompareOperator } from './commit.ts'
-export type { ClientOptions, CallOptions, Consistency, Instant, ReadOptions } from './options.ts'
+export type { ClientOptions, CallOptions, Consistency, ReadOptions } from './options.ts'
 export type { KeyValue, ScanOptions } from './scan.ts'
 export type { Admin, ClusterStatus, InitResult, NodeInfo, RangeInfo, ReplicaInfo, ReplicaRole } from './admin.ts'
 export { KvError, isKvError, type ErrorCode, type KvErrorOptions }
@@ -45,19 +55,6 @@ export interface DeleteResult {
   readonly deleted: boolean
 }
 
-export interface DeleteRangeOptions extends CallOptions {
-  /** Stop after about this many keys; absent: when the span is empty. */
-  readonly limit?: number
-  /** Called after every step with the keys deleted so far. */
-  readonly onProgress?: (deleted: number) => void
-}
-
-export interface DeleteRangeResult {
-  readonly deleted: number
-  /** Where to go on when `limit` stopped it; undefined: the span was emptied. */
-  readonly resume: Uint8Array | undefined
-}
-
 export interface CompareAndSetResult {
   readonly swapped: boolean
   readonly timestamp: number
@@ -66,8 +63,8 @@ export interface CompareAndSetResult {
 export interface HistoryOptions extends CallOptions {
   /** Versions a page; absent: the server's default. */
   readonly limit?: number
-  /** Only versions below this timestamp. */
-  readonly before?: number
+  /** Only versions below this timestamp, or before this Date. */
+  readonly before?: Instant
 }
 
 export interface HistoricVersion extends KeyValue {
@@ -104,8 +101,11 @@ export function timestampFromDate(date: Date): number {
  * A cluster. Calls reject with a KvError, whose `code` says what to do:
  * `unknown-outcome` and `too-late`: a write may or may not have been applied, and is not repeated; `unavailable` and
  * `deadline-exceeded`: certainly not applied; `overloaded`: a queue here or there is full, try later; `too-large`:
- * over the limit that the message names; `invalid-argument`; `cancelled`: by the caller's signal (after it was sent, a
+ * over the limit that the message names; `invalid-argument`: what was passed can never succeed, see
+ * `details.option`; `cancelled`: by the caller's signal (after it was sent, a
  * write may still be applied); `closed`.
+ *
+ * No method throws while it is called. Keys, values and options are taken as they are at the call.
  *
  * Everything is repeated within the call's `timeoutMs` as long as it is safe, and every write is applied once.
  */
@@ -126,66 +126,56 @@ export class Client implements AsyncDisposable {
 
   /** The value's bytes, or undefined when the key is absent. */
   get(key: Bytes, options: ReadOptions = noOptions): Promise<Uint8Array | undefined> {
-    return this.#read(key, options, valueOf)
+    return this.#read('get', key, options, valueOf)
   }
 
-  /** The value as UTF-8 text. */
+  /** The value as UTF-8 text. Rejects with `invalid-argument` when it is none. */
   getText(key: Bytes, options: ReadOptions = noOptions): Promise<string | undefined> {
-    return this.#read(key, options, valueTextOf)
+    return this.#read('getText', key, options, valueTextOf)
   }
 
   /** The value with its timestamps and version. */
   getWithMetadata(key: Bytes, options: ReadOptions = noOptions): Promise<KeyValue | undefined> {
-    const bytes = toBytes(key)
-    return this.#read(bytes, options, item => (item.timestamp ? keyValue(item, bytes) : undefined))
+    return this.#read('getWithMetadata', key, options, (item, bytes) =>
+      item.timestamp ? keyValue(item, bytes) : undefined,
+    )
   }
 
   put(key: Bytes, value: Bytes, options: CallOptions = noOptions): Promise<PutResult> {
-    const put = { key: toBytes(key), value: toBytes(value) }
-    const refusal = this.#refusal(put.key, put.value)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    return this.#writes.submit({ number: 0, put }, put.key.length + put.value.length, options, putResult)
+    return rejecting(() => {
+      checkCallOptions('put', options)
+      const put = { key: toBytes(key, 'put: key'), value: toBytes(value, 'put: value') }
+      this.#checkSize(put.key, put.value)
+      return this.#writes.submit({ number: 0, put }, put.key.length + put.value.length, options, putResult)
+    })
   }
 
   delete(key: Bytes, options: CallOptions = noOptions): Promise<DeleteResult> {
-    const bytes = toBytes(key)
-    const refusal = this.#refusal(bytes)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    return this.#writes.submit({ number: 0, delete: { key: bytes } }, bytes.length, options, deleteResult)
+    return rejecting(() => {
+      checkCallOptions('delete', options)
+      const bytes = toBytes(key, 'delete: key')
+      this.#checkSize(bytes)
+      return this.#writes.submit({ number: 0, delete: { key: bytes } }, bytes.length, options, deleteResult)
+    })
   }
 
   /**
-   * Deletes every key of a span, in steps of which each is atomic; `timeoutMs` bounds each step. When it fails between
-   * steps, what earlier steps deleted stays deleted (`details.deleted` of the error).
+   * Deletes every key of a span, in steps of which each is atomic; `timeoutMs` bounds each step, `signal` ends it
+   * between two. What is open must be said: `{ all: true }` is every key. When it fails on the way, what was deleted
+   * stays deleted: `details.deleted` of the error says how many, `details.resumeBase64` where to go on; or just call
+   * it again.
    */
   async deleteRange(span: SpanOptions, options: DeleteRangeOptions = noOptions): Promise<DeleteRangeResult> {
-    const { start, end } = parseSpan(span)
-    const limit = options.limit ?? 0
-    let from = start
-    let deleted = 0
-    for (;;) {
-      const deleteRange = { start: from, end, limit: limit === 0 ? 0 : limit - deleted }
-      const request = { number: 0, deleteRange }
-      const step = await this.#writes.submit(request, from.length + end.length, options, deleteRangeStep)
-      deleted += step.deleted
-      options.onProgress?.(deleted)
-      if (step.resume.length === 0) return { deleted, resume: undefined }
-      if (limit > 0 && deleted >= limit) return { deleted, resume: step.resume }
-      from = step.resume
-    }
+    checkSpanOptions('deleteRange', span)
+    checkCallOptions('deleteRange', options)
+    const parsed = parseDeleteSpan('deleteRange', span)
+    if (parsed === undefined) return { deleted: 0, resume: undefined }
+    return deleteRange(this.#writes, parsed, { ...options })
   }
 
   /** Compares, then changes, all or nothing. A failed compare is no error: see `succeeded`. */
-  async commit(commit: Commit, options: CallOptions = noOptions): Promise<CommitResult> {
-    let bytes = 0
-    const op = encodeCommit(commit, (key, value) => {
-      const refusal = this.#refusal(key, value)
-      if (refusal !== undefined) throw refusal
-      bytes += key.length + (value?.length ?? 0)
-    })
-    const { requestBytesMax } = this.#cluster.settings
-    if (bytes > requestBytesMax) throw tooLarge('request', bytes, requestBytesMax)
-    return this.#writes.submit({ number: 0, commit: op }, bytes, options, finishCommit)
+  commit(commit: Commit, options: CallOptions = noOptions): Promise<CommitResult> {
+    return rejecting(() => this.#commit('commit', commit, options))
   }
 
   /** Writes `value` if the key's value is `expected`; `null` or undefined: if the key is absent. */
@@ -195,8 +185,12 @@ export class Client implements AsyncDisposable {
     value: Bytes,
     options: CallOptions = noOptions,
   ): Promise<CompareAndSetResult> {
-    const compare = expected === null || expected === undefined ? { key, absent: true } : { key, value: expected }
-    const { succeeded, timestamp } = await this.commit({ compares: [compare], then: [{ put: key, value }] }, options)
+    const put = toBytes(key, 'compareAndSet: key')
+    const isAbsent = expected === null || expected === undefined
+    const target = isAbsent ? { absent: true } : { value: toBytes(expected, 'compareAndSet: expected') }
+    const change = { put, value: toBytes(value, 'compareAndSet: value') }
+    const commit = { compares: [{ key: put, ...target }], then: [change] }
+    const { succeeded, timestamp } = await this.#commit('compareAndSet', commit, options)
     return { swapped: succeeded, timestamp }
   }
 
@@ -205,19 +199,26 @@ export class Client implements AsyncDisposable {
    * page. Leaving the loop ends the call.
    */
   scan(options: ScanOptions = noOptions): AsyncIterableIterator<KeyValue, void, undefined> {
-    return scanKeys(this.#cluster, this.#firstPages, options)
+    return scanKeys(this.#cluster, this.#firstPages, 'scan', options)
   }
 
   /** How many keys a scan would yield. */
   async count(options: ScanOptions = noOptions): Promise<number> {
-    return countKeys(this.#cluster, options)
+    return countKeys(this.#cluster, 'count', options)
   }
 
   /** The versions of one key, newest first, a page at a time. */
   async history(key: Bytes, options: HistoryOptions = noOptions): Promise<HistoryPage> {
-    const bytes = toBytes(key)
-    const request = { key: bytes, limit: options.limit ?? 0, before: options.before ?? 0 }
-    const response = await callWithRetries(this.#cluster, historyMethod, request, 'leader', options)
+    checkCallOptions('history', options)
+    const bytes = toBytes(key, 'history: key')
+    this.#checkSize(bytes)
+    const { limit, before } = options
+    const request = {
+      key: bytes,
+      limit: limit ?? 0,
+      before: before === undefined ? 0 : parseInstant(before, 'history: before', 'first'),
+    }
+    const response = await callWithRetries(this.#cluster, historyMethod, request, 'leader', { ...options })
     const versions = response.items.map(item => ({ ...keyValue(item, bytes), deleted: item.deleted ?? false }))
     return { versions, more: response.more }
   }
@@ -235,33 +236,50 @@ export class Client implements AsyncDisposable {
     return Promise.resolve()
   }
 
-  #read<Result>(key: Bytes, options: ReadOptions, finish: (item: KeyVersionMessage) => Result): Promise<Result> {
-    const bytes = toBytes(key)
-    const refusal = this.#refusal(bytes)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    try {
-      return this.#gets.submit(
-        bytes,
-        bytes.length,
-        readOptionsMessage(options, this.#cluster.observed.token),
-        options,
-        finish,
-      )
-    } catch (error) {
-      return Promise.reject(error)
-    }
+  #commit(method: MethodName, commit: Commit, options: CallOptions): Promise<CommitResult> {
+    checkCallOptions(method, options)
+    let bytes = 0
+    const op = encodeCommit(method, commit, (key, value) => {
+      this.#checkSize(key, value)
+      bytes += key.length + (value?.length ?? 0)
+    })
+    const { requestBytesMax } = this.#cluster.settings
+    if (bytes > requestBytesMax) throw tooLarge('request', bytes, requestBytesMax)
+    return this.#writes.submit({ number: 0, commit: op }, bytes, options, finishCommit)
   }
 
-  #refusal(key: Uint8Array, value?: Uint8Array): KvError | undefined {
+  #read<Result>(
+    method: MethodName,
+    key: Bytes,
+    options: ReadOptions,
+    finish: (item: KeyVersionMessage, key: Uint8Array) => Result,
+  ): Promise<Result> {
+    return rejecting(() => {
+      checkCallOptions(method, options)
+      const bytes = toBytes(key, `${method}: key`)
+      this.#checkSize(bytes)
+      const readOptions = readOptionsMessage(method, options, this.#cluster.observed.token)
+      return this.#gets.submit(bytes, bytes.length, readOptions, options, item => finish(item, bytes))
+    })
+  }
+
+  /** Throws what is too large, or an empty key. */
+  #checkSize(key: Uint8Array, value?: Uint8Array): void {
     const { keyBytesMax, valueBytesMax } = this.#cluster.settings
-    if (key.length === 0) return new KvError('invalid-argument', 'a key has at least one byte')
-    if (key.length > keyBytesMax) return tooLarge('key', key.length, keyBytesMax)
-    if (value !== undefined && value.length > valueBytesMax) return tooLarge('value', value.length, valueBytesMax)
-    return undefined
+    if (key.length === 0) throw new KvError('invalid-argument', 'a key has at least one byte')
+    if (key.length > keyBytesMax) throw tooLarge('key', key.length, keyBytesMax)
+    if (value !== undefined && value.length > valueBytesMax) throw tooLarge('value', value.length, valueBytesMax)
   }
 }
 
-const noOptions = {}
+/** Runs `start`, and rejects with what it throws. */
+function rejecting<Result>(start: () => Promise<Result>): Promise<Result> {
+  try {
+    return start()
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
 
 function tooLarge(what: string, bytes: number, bytesMax: number): KvError {
   const details = { limit: `${what}-bytes`, value: String(bytesMax) }
@@ -286,21 +304,6 @@ function keyValue(item: KeyVersionMessage, key: Uint8Array): KeyValue {
   }
 }
 
-/** Throws what is no result. */
-function mustBeDone(outcome: OutcomeMessage): void {
-  switch (outcome.kind) {
-    case quorate.v1.OutcomeKind.OUTCOME_KIND_DONE:
-    case quorate.v1.OutcomeKind.OUTCOME_KIND_CONDITION_FAILED:
-      return
-    case quorate.v1.OutcomeKind.OUTCOME_KIND_TOO_LATE:
-      throw new KvError('too-late', outcome.message || 'too late: whether the write was applied is unknown')
-    case quorate.v1.OutcomeKind.OUTCOME_KIND_INVALID:
-      throw new KvError('invalid-argument', outcome.message || 'refused; nothing was changed')
-    default:
-      throw new KvError('internal', `an outcome of unknown kind ${String(outcome.kind)}`)
-  }
-}
-
 function putResult(outcome: OutcomeMessage): PutResult {
   mustBeDone(outcome)
   return { timestamp: outcome.timestamp ?? 0, version: outcome.version ?? 0 }
@@ -309,11 +312,6 @@ function putResult(outcome: OutcomeMessage): PutResult {
 function deleteResult(outcome: OutcomeMessage): DeleteResult {
   mustBeDone(outcome)
   return { timestamp: outcome.timestamp ?? 0, deleted: (outcome.deleted ?? 0) > 0 }
-}
-
-function deleteRangeStep(outcome: OutcomeMessage): { readonly deleted: number; readonly resume: Uint8Array } {
-  mustBeDone(outcome)
-  return { deleted: outcome.deleted ?? 0, resume: copyBytes(outcome.resume ?? noBytes) }
 }
 
 function finishCommit(outcome: OutcomeMessage): CommitResult {

@@ -3,6 +3,8 @@
 import { KvError } from '../base/errors.ts'
 import { quorate } from '../proto/quorate.js'
 import { type Bytes, toBytes } from './bytes.ts'
+import { type Instant, parseInstant } from './instant.ts'
+import { arrayOption, boolean, checkOptions, elsewhere, optional, refuse, whole } from './option-check.ts'
 import type { OutcomeMessage } from './wire.ts'
 
 export type CompareOperator = 'equal' | 'not-equal' | 'less' | 'greater'
@@ -14,8 +16,9 @@ export interface Compare {
   readonly operator?: CompareOperator
   readonly value?: Bytes
   readonly version?: number
-  readonly timestamp?: number
-  /** true: the key is absent; false: it is there. */
+  /** A Date or ISO text goes with `less` and `greater` alone. */
+  readonly timestamp?: Instant
+  /** true: the key is absent; false: it is there; `not-equal` turns it round. */
   readonly absent?: boolean
 }
 
@@ -45,41 +48,96 @@ const operators: Readonly<Record<CompareOperator, quorate.v1.CompareOperator>> =
   greater: quorate.v1.CompareOperator.GREATER,
 }
 
-/** `check` refuses keys and values that are too large, and returns their bytes. */
+const commitChecks = { compares: arrayOption, then: arrayOption, otherwise: arrayOption }
+const changeChecks = { put: elsewhere, value: elsewhere, delete: elsewhere }
+const compareChecks = {
+  key: elsewhere,
+  operator: optional(operatorOption),
+  value: optional(elsewhere),
+  version: optional(whole(0)),
+  timestamp: optional(elsewhere),
+  absent: optional(boolean),
+}
+
+function operatorOption(value: unknown, name: string): void {
+  const names = Object.keys(operators)
+  if (!names.includes(value as string)) refuse(name, `one of ${names.join(', ')}`, value)
+}
+
+/**
+ * `check` refuses keys and values that are too large. Throws KvError `invalid-argument`. `method`: for the message. An
+ * undefined list of compares is a misspelt variable: without them, the changes would apply whatever is there.
+ */
 export function encodeCommit(
+  method: string,
   commit: Commit,
   check: (key: Uint8Array, value?: Uint8Array) => void,
 ): quorate.v1.CommitOp.$Properties {
-  const change = (given: Change): quorate.v1.Change.$Properties => {
-    if ('put' in given) {
-      const put = { key: toBytes(given.put), value: toBytes(given.value) }
-      check(put.key, put.value)
-      return { put }
-    }
-    const key = toBytes(given.delete)
-    check(key)
-    return { delete: { key } }
+  checkOptions(method, commit, commitChecks)
+  const { compares = [], then = [], otherwise = [] } = commit
+  if (compares.length + then.length + otherwise.length === 0) {
+    throw new KvError('invalid-argument', `${method}: the commit names no key`)
   }
-  const compare = (given: Compare): quorate.v1.Compare.$Properties => {
-    const key = toBytes(given.key)
-    const operator = operators[given.operator ?? 'equal']
-    if (operator === undefined) throw new KvError('invalid-argument', `unknown operator: ${String(given.operator)}`)
-    check(key)
-    const targets = [given.value, given.version, given.timestamp, given.absent].filter(target => target !== undefined)
-    if (targets.length !== 1) {
-      throw new KvError('invalid-argument', 'a compare names exactly one of value, version, timestamp and absent')
-    }
-    if (given.value !== undefined) return { key, operator, value: toBytes(given.value) }
-    if (given.version !== undefined) return { key, operator, version: given.version }
-    if (given.timestamp !== undefined) return { key, operator, timestamp: given.timestamp }
-    if (given.absent) return { key, operator, absent: true }
-    return { key, operator: quorate.v1.CompareOperator.GREATER, version: 0 }
-  }
+  const changes = (list: readonly Change[], name: string): quorate.v1.Change.$Properties[] =>
+    // Array.from also visits the holes of a sparse array.
+    Array.from(list, (change, i) => encodeChange(`${method}: ${name}[${i}]`, change, check))
   return {
-    compares: (commit.compares ?? []).map(compare),
-    then: (commit.then ?? []).map(change),
-    otherwise: (commit.otherwise ?? []).map(change),
+    compares: Array.from(compares, (compare, i) => encodeCompare(`${method}: compares[${i}]`, compare, check)),
+    then: changes(then, 'then'),
+    otherwise: changes(otherwise, 'otherwise'),
   }
+}
+
+type Check = (key: Uint8Array, value?: Uint8Array) => void
+
+function encodeChange(name: string, given: Change, check: Check): quorate.v1.Change.$Properties {
+  checkOptions(name, given, changeChecks)
+  if ('put' in given === 'delete' in given || ('delete' in given && 'value' in given)) {
+    throw new KvError('invalid-argument', `${name} must be { put: key, value } or { delete: key }`)
+  }
+  if ('put' in given) {
+    const put = { key: toBytes(given.put, `${name}.put`), value: toBytes(given.value, `${name}.value`) }
+    check(put.key, put.value)
+    return { put }
+  }
+  const key = toBytes(given.delete, `${name}.delete`)
+  check(key)
+  return { delete: { key } }
+}
+
+function encodeCompare(name: string, given: Compare, check: Check): quorate.v1.Compare.$Properties {
+  checkOptions(name, given, compareChecks)
+  const key = toBytes(given.key, `${name}.key`)
+  check(key)
+  const { value, version, timestamp, absent, operator: operatorName = 'equal' } = given
+  const operator = operators[operatorName]
+  const targets = [value, version, timestamp, absent].filter(target => target !== undefined)
+  if (targets.length !== 1) {
+    const message = `${name} must name exactly one of value, version, timestamp and absent`
+    throw new KvError('invalid-argument', message)
+  }
+  if (value !== undefined) return { key, operator, value: toBytes(value, `${name}.value`) }
+  if (version !== undefined) return { key, operator, version }
+  if (timestamp !== undefined) {
+    return { key, operator, timestamp: compareTimestamp(`${name}.timestamp`, timestamp, operatorName) }
+  }
+  return { key, operator: absenceOperator(name, operatorName), absent: absent === true }
+}
+
+/** A Date is a whole millisecond: less than it is before its first moment, greater is after its last. */
+function compareTimestamp(name: string, given: Instant, operator: CompareOperator): number {
+  // The timestamp of an absent key.
+  if (given === 0) return 0
+  const isMoment = typeof given === 'number' || operator === 'less' || operator === 'greater'
+  const timestamp = parseInstant(given, name, operator === 'less' ? 'first' : 'last')
+  if (isMoment) return timestamp
+  const remedy = 'compare it with less or greater, or give the timestamp of a result'
+  throw new KvError('invalid-argument', `${name} is a whole millisecond, which equals no timestamp: ${remedy}`)
+}
+
+function absenceOperator(name: string, operator: CompareOperator): quorate.v1.CompareOperator {
+  if (operator === 'equal' || operator === 'not-equal') return operators[operator]
+  throw new KvError('invalid-argument', `${name}: absent goes with equal or not-equal, not with ${operator}`)
 }
 
 export function commitResult(outcome: OutcomeMessage): CommitResult {

@@ -1,14 +1,38 @@
 // What callers may choose, and the defaults. It knows no connection.
 
+import { unreachable } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
 import type { Clock } from '../time/clock.ts'
 import { systemClock } from '../time/system-clock.ts'
-import { type Timestamp, timestampFromUnixMs } from '../time/timestamp.ts'
 import { quorate } from '../proto/quorate.js'
+import type { Timestamp } from '../time/timestamp.ts'
+import { type Instant, parseInstant } from './instant.ts'
+import {
+  type OptionCheck,
+  boolean,
+  checkOptions,
+  describe,
+  duration,
+  elsewhere,
+  functionOption,
+  optional,
+  refuse,
+  signal,
+  whole,
+} from './option-check.ts'
+import { spanChecks } from './span.ts'
 import type { ReadOptionsMessage } from './wire.ts'
 
+/** A leader takes no write that it could be asked to apply more than two minutes ahead; the rest is for its clock. */
+const writeTimeoutMsMax = 115_000
+/** What waits longer for an answer is better asked again: nobody is served by a call that hangs. */
+const readTimeoutMsMax = 15 * 60_000
+
 export interface ClientOptions {
-  /** How long an operation may take when its call does not say, in milliseconds. Default 5000. */
+  /**
+   * How long an operation may take when its call does not say, in milliseconds, at most 115,000, because writes take
+   * no more. Default 5000.
+   */
   readonly timeoutMs?: number
   /** Ask the cluster for its other nodes. Default true; false stays with the addresses given. */
   readonly discover?: boolean
@@ -39,7 +63,31 @@ export type Settings = Required<ClientOptions>
 
 const mebibyte = 1024 * 1024
 
+const count = optional(whole(1))
+const object: OptionCheck = (value, name) => {
+  if (typeof value !== 'object' || value === null) refuse(name, 'an object', value)
+}
+
+const clientChecks: Readonly<Record<keyof ClientOptions, OptionCheck>> = {
+  timeoutMs: optional(duration(writeTimeoutMsMax)),
+  discover: optional(boolean),
+  readConnections: count,
+  writeBatchesInFlight: count,
+  batchOperationsMax: count,
+  batchBytesMax: count,
+  queueOperationsMax: count,
+  queueBytesMax: count,
+  attemptTimeoutMs: optional(duration(readTimeoutMsMax)),
+  keyBytesMax: count,
+  valueBytesMax: count,
+  requestBytesMax: count,
+  clock: optional(object),
+  random: optional(functionOption),
+}
+
+/** Throws KvError `invalid-argument`. */
 export function resolveSettings(options: ClientOptions): Settings {
+  checkOptions('connect', options, clientChecks)
   return {
     timeoutMs: options.timeoutMs ?? 5000,
     discover: options.discover ?? true,
@@ -62,12 +110,12 @@ export function resolveSettings(options: ClientOptions): Settings {
 export interface CallOptions {
   /** Gives the call up: KvError `cancelled`. A write that was already sent may still be applied. */
   readonly signal?: AbortSignal
-  /** How long the call may take, retries included, in milliseconds. */
+  /**
+   * How long the call may take, retries included, in milliseconds: writes at most 115,000, everything else at most
+   * 900,000.
+   */
   readonly timeoutMs?: number
 }
-
-/** An instant: a timestamp of the cluster, a date, or a date as ISO text such as 2026-03-01T12:00:00Z. */
-export type Instant = number | Date | string
 
 export type Consistency = 'linearizable' | 'stale' | 'session'
 
@@ -77,27 +125,85 @@ export interface ReadOptions extends CallOptions {
    * written and seen, from any node. `stale`: whatever the node asked has applied.
    */
   readonly consistency?: Consistency
-  /** Read exactly this instant instead; `consistency` is not looked at. */
+  /** Read exactly this instant instead, a Date's whole millisecond included; `consistency` is not looked at. */
   readonly at?: Instant
 }
 
-export function parseInstant(instant: Instant): Timestamp {
-  if (typeof instant === 'number') {
-    if (Number.isSafeInteger(instant) && instant > 0) return instant as Timestamp
-  } else {
-    const unixMs = instant instanceof Date ? instant.getTime() : Date.parse(instant)
-    // The last logical moment of that millisecond: everything that carries it is seen.
-    if (!Number.isNaN(unixMs)) return timestampFromUnixMs(unixMs, 4095)
-  }
-  throw new KvError('invalid-argument', `not an instant: ${String(instant)} (a timestamp, a Date or ISO text)`)
+const callChecks = { signal: optional(signal), timeoutMs: optional(duration(readTimeoutMsMax)) }
+const consistencies: readonly unknown[] = ['linearizable', 'session', 'stale'] satisfies Consistency[]
+const readChecks = {
+  ...callChecks,
+  consistency: optional((value, name) => {
+    if (!consistencies.includes(value)) refuse(name, `one of ${consistencies.join(', ')}`, value)
+  }),
+  at: optional(elsewhere),
+}
+const uint32Max = 0xffff_ffff
+const writeChecks = { signal: optional(signal), timeoutMs: optional(duration(writeTimeoutMsMax)) }
+const scanChecks = {
+  ...readChecks,
+  ...spanChecks,
+  limit: optional(whole(0)),
+  reverse: optional(boolean),
+  keysOnly: optional(boolean),
+  pageKeys: optional(whole(0, uint32Max)),
+}
+const historyChecks = { ...callChecks, limit: optional(whole(0, uint32Max)), before: optional(elsewhere) }
+// A limit that is undefined by mistake would delete the whole span.
+const deleteRangeChecks = { ...writeChecks, limit: whole(1), onProgress: optional(functionOption) }
+
+/** What each method takes. */
+const checks = {
+  get: readChecks,
+  getText: readChecks,
+  getWithMetadata: readChecks,
+  put: writeChecks,
+  delete: writeChecks,
+  deleteRange: deleteRangeChecks,
+  commit: writeChecks,
+  compareAndSet: writeChecks,
+  scan: scanChecks,
+  count: scanChecks,
+  history: historyChecks,
+  'admin.status': { ...callChecks, local: optional(boolean) },
+  'admin.nodes': callChecks,
+  'admin.init': callChecks,
+  'admin.addMember': callChecks,
+  'admin.promoteMember': callChecks,
+  'admin.removeMember': callChecks,
+  'admin.transferLeader': { ...callChecks, rangeId: optional(whole(1)) },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, OptionCheck>>>>
+
+export type MethodName = keyof typeof checks
+
+export const noOptions: CallOptions = {}
+
+/** Throws KvError `invalid-argument`. */
+export function checkCallOptions(method: MethodName, options: object): void {
+  // The hot way: no call without options pays for their check.
+  if (options !== noOptions) checkOptions(method, options, checks[method])
+}
+
+/** Throws KvError `invalid-argument`. */
+export function checkSpanOptions(method: MethodName, span: object): void {
+  checkOptions(method, span, spanChecks)
+}
+
+/** Throws KvError `invalid-argument`: a name is never left to be guessed. */
+export function checkName(value: unknown, name: string): void {
+  if (typeof value === 'string' && value.length > 0) return
+  throw new KvError('invalid-argument', `${name} is ${describe(value)}; it must be a name, such as n1`)
 }
 
 const linearizable: ReadOptionsMessage = { kind: quorate.v1.ReadKind.READ_KIND_LINEARIZABLE, at: 0 }
 const stale: ReadOptionsMessage = { kind: quorate.v1.ReadKind.READ_KIND_STALE, at: 0 }
 
-/** `token`: the timestamp that a session read must not be older than. */
-export function readOptionsMessage(options: ReadOptions, token: Timestamp): ReadOptionsMessage {
-  if (options.at !== undefined) return { kind: quorate.v1.ReadKind.READ_KIND_AT, at: parseInstant(options.at) }
+/** Of options that were checked. `token`: the timestamp that a session read must not be older than. */
+export function readOptionsMessage(method: MethodName, options: ReadOptions, token: Timestamp): ReadOptionsMessage {
+  if (options.at !== undefined) {
+    const at = parseInstant(options.at, `${method}: at`, 'last')
+    return { kind: quorate.v1.ReadKind.READ_KIND_AT, at }
+  }
   switch (options.consistency) {
     case undefined:
     case 'linearizable':
@@ -107,7 +213,7 @@ export function readOptionsMessage(options: ReadOptions, token: Timestamp): Read
     case 'session':
       return { kind: quorate.v1.ReadKind.READ_KIND_SESSION, at: token }
     default:
-      throw new KvError('invalid-argument', `unknown consistency: ${String(options.consistency)}`)
+      return unreachable(options.consistency)
   }
 }
 

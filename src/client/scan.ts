@@ -4,19 +4,17 @@
 
 import { KvError } from '../base/errors.ts'
 import { quorate } from '../proto/quorate.js'
-import { type Bytes, type Span, type SpanOptions, copyBytes, keyAfter, parseSpan } from './bytes.ts'
+import { copyBytes, keyAfter } from './bytes.ts'
 import { cancelledError } from './call-errors.ts'
 import { Attempts, becomeReady } from './calls.ts'
 import { type Cluster, callLane } from './cluster.ts'
 import { decodeCallError } from './error-decoding.ts'
-import { type ReadOptions, isLinearizable, readOptionsMessage } from './options.ts'
+import { type MethodName, type ReadOptions, checkCallOptions, isLinearizable, readOptionsMessage } from './options.ts'
 import { type ReadLane, pagePatience } from './read-lane.ts'
+import { type Span, type SpanOptions, parseSpan } from './span.ts'
 import { type PageMessage, type ReadOptionsMessage, type ScanRequestMessage, scanMethod } from './wire.ts'
 
 export interface ScanOptions extends ReadOptions, SpanOptions {
-  readonly start?: Bytes
-  readonly end?: Bytes
-  readonly prefix?: Bytes
   /** Keys in all; absent or 0: no limit. */
   readonly limit?: number
   /** From the largest key down. */
@@ -50,13 +48,34 @@ interface Position {
 type Page = PageMessage
 export type FirstPages = ReadLane<ScanRequestMessage, Page>
 
-/** A scan's `timeoutMs` bounds the wait for each page, not the whole: how long the caller takes is its own affair. */
-export async function* scanKeys(
+/**
+ * A scan's `timeoutMs` bounds the wait for each page, not the whole: how long the caller takes is its own affair. The
+ * options are taken now; what is wrong with them rejects the first `next`.
+ */
+export function scanKeys(
   cluster: Cluster,
   firstPages: FirstPages,
+  method: MethodName,
   options: ScanOptions,
 ): AsyncGenerator<KeyValue, void, undefined> {
-  for await (const page of scanPages(cluster, options, firstPages)) {
+  let parsed: ParsedScan | undefined
+  let fault: unknown
+  try {
+    parsed = parseScan(cluster, method, options)
+  } catch (error) {
+    fault = error
+  }
+  return scanItems(cluster, firstPages, parsed, fault)
+}
+
+async function* scanItems(
+  cluster: Cluster,
+  firstPages: FirstPages,
+  parsed: ParsedScan | undefined,
+  fault: unknown,
+): AsyncGenerator<KeyValue, void, undefined> {
+  if (parsed === undefined) throw fault
+  for await (const page of scanPages(cluster, parsed, firstPages)) {
     for (const item of page.items) {
       yield {
         key: copyBytes(item.key ?? noKey),
@@ -71,26 +90,39 @@ export async function* scanKeys(
 
 const noKey = new Uint8Array(0)
 
-export async function countKeys(cluster: Cluster, options: ScanOptions): Promise<number> {
-  const pages = scanPages(cluster, options, undefined)
+export async function countKeys(cluster: Cluster, method: MethodName, options: ScanOptions): Promise<number> {
+  const pages = scanPages(cluster, parseScan(cluster, method, options), undefined)
   for (;;) {
     const step = await pages.next()
     if (step.done) return step.value
   }
 }
 
+interface ParsedScan {
+  readonly options: Omit<ScanOptions, keyof SpanOptions | 'at'>
+  readonly readOptions: ReadOptionsMessage
+  /** undefined: no key lies in it. */
+  readonly span: Span | undefined
+}
+
+/** Throws KvError `invalid-argument`. */
+function parseScan(cluster: Cluster, method: MethodName, options: ScanOptions): ParsedScan {
+  checkCallOptions(method, options)
+  return {
+    options: { ...options },
+    readOptions: readOptionsMessage(method, options, cluster.observed.token),
+    span: parseSpan(method, options),
+  }
+}
+
 /** Yields pages; returns how many keys were seen. `firstPages`: undefined: keys are only counted, which takes no pages. */
 async function* scanPages(
   cluster: Cluster,
-  options: ScanOptions,
+  { options, readOptions, span }: ParsedScan,
   firstPages: FirstPages | undefined,
 ): AsyncGenerator<Page, number, undefined> {
-  const position: Position = {
-    span: parseSpan(options),
-    options: readOptionsMessage(options, cluster.observed.token),
-    seen: 0,
-    isDone: false,
-  }
+  if (span === undefined) return 0
+  const position: Position = { span, options: readOptions, seen: 0, isDone: false }
   const limit = options.limit ?? 0
   const reverse = options.reverse ?? false
   const countOnly = firstPages === undefined
@@ -143,7 +175,7 @@ async function* scanPages(
 function firstPageOf(
   firstPages: FirstPages,
   { span, options: readOptions }: Position,
-  options: ScanOptions,
+  options: ParsedScan['options'],
 ): Promise<Page> {
   const { limit, reverse, keysOnly, pageKeys } = options
   const request = {

@@ -28,7 +28,7 @@ export function applyCommit(
 
 function holds(compare: quorate.v1.ICompare, found: KeyRecord | undefined): boolean {
   const operator = compare.operator ?? quorate.v1.CompareOperator.EQUAL
-  if (compare.absent != null) return compare.absent === (found === undefined)
+  if (compare.absent != null) return holdsFor(operator, compare.absent === (found === undefined) ? 0 : 1)
   if (compare.version != null) return holdsFor(operator, Math.sign((found?.version ?? 0) - compare.version))
   if (compare.timestamp != null) return holdsFor(operator, Math.sign((found?.timestamp ?? 0) - compare.timestamp))
   if (found === undefined) return operator === quorate.v1.CompareOperator.NOT_EQUAL

@@ -3,6 +3,7 @@
 
 import { quorate } from '../proto/quorate.js'
 import { type Timestamp, addMs } from '../time/timestamp.ts'
+import { deleteRangeFault } from './delete-range.ts'
 import { type WriteLimits, sessionIdBytes } from './limits.ts'
 
 export type ParseLimits = WriteLimits
@@ -31,8 +32,10 @@ export function parseWriteBatch(bytes: Uint8Array, limits: ParseLimits, now: Tim
     return invalid('a write in a session needs notAfter, fixed at its first attempt')
   if (!(batch.notAfter <= addMs(now, limits.notAfterAheadMs))) return notAfterAhead(limits.notAfterAheadMs, now)
   if (batch.keyspace > 254) return invalid(`there is no keyspace ${batch.keyspace}`)
+  if (!isWhole(batch.floor)) return invalid('floor is no integer below 2^53')
   let last = 0
   for (const write of writes) {
+    if (!isWhole(write.number)) return invalid("a write's number is no integer below 2^53")
     if (session.length > 0 && !((write.number ?? 0) > last))
       return invalid('the numbers of a batch ascend from above 0')
     last = write.number ?? 0
@@ -47,10 +50,13 @@ function faultOf(write: quorate.v1.IWrite, limits: WriteLimits): Fault | undefin
   if (write.delete) return keyFault(write.delete.key, limits)
   if (write.deleteRange) {
     const { start, end, limit } = write.deleteRange
-    if ((start?.length ?? 0) > limits.keyBytes) return tooLarge('keyBytes', limits.keyBytes, start!.length)
-    if ((end?.length ?? 0) > limits.keyBytes) return tooLarge('keyBytes', limits.keyBytes, end!.length)
+    // A bound may be one byte longer than a key: the least key above the longest ones.
+    const boundBytesMax = limits.keyBytes + 1
+    const size = Math.max(start?.length ?? 0, end?.length ?? 0)
+    if (size > boundBytesMax) return tooLarge('keyBytes', boundBytesMax, size)
     if ((limit ?? 0) > limits.deleteRangeKeys) return tooLarge('deleteRangeKeys', limits.deleteRangeKeys, limit!)
-    return undefined
+    const fault = deleteRangeFault(write.deleteRange)
+    return fault === undefined ? undefined : invalid(fault)
   }
   if (write.commit) return commitFault(write.commit, limits)
   return invalid('a write without an operation')
@@ -58,13 +64,12 @@ function faultOf(write: quorate.v1.IWrite, limits: WriteLimits): Fault | undefin
 
 function commitFault(commit: quorate.v1.ICommitOp, limits: WriteLimits): Fault | undefined {
   const compares = commit.compares ?? []
+  if (compares.length + (commit.then?.length ?? 0) + (commit.otherwise?.length ?? 0) === 0)
+    return invalid('the commit names no key')
   if (compares.length > limits.commitCompares) return tooLarge('commitCompares', limits.commitCompares, compares.length)
   for (const compare of compares) {
-    const fault = keyFault(compare.key, limits)
+    const fault = keyFault(compare.key, limits) ?? compareFault(compare)
     if (fault !== undefined) return fault
-    if (compare.value == null && compare.version == null && compare.timestamp == null && compare.absent == null)
-      return invalid('a compare without a target: value, version, timestamp or absent')
-    if ((compare.operator ?? 0) > 3) return invalid(`there is no compare operator ${compare.operator}`)
   }
   for (const changes of [commit.then ?? [], commit.otherwise ?? []]) {
     if (changes.length > limits.commitChanges) return tooLarge('commitChanges', limits.commitChanges, changes.length)
@@ -79,6 +84,25 @@ function commitFault(commit: quorate.v1.ICommitOp, limits: WriteLimits): Fault |
     }
   }
   return undefined
+}
+
+const operators: ReadonlySet<number> = new Set(
+  Object.values(quorate.v1.CompareOperator).filter(value => typeof value === 'number'),
+)
+
+function compareFault({ operator, value, version, timestamp, absent }: quorate.v1.ICompare): Fault | undefined {
+  if (value == null && version == null && timestamp == null && absent == null)
+    return invalid('a compare without a target: value, version, timestamp or absent')
+  if (!operators.has(operator ?? 0)) return invalid(`there is no compare operator ${operator}`)
+  if (!isWhole(version) || !isWhole(timestamp)) return invalid('a compare with a number that is no integer below 2^53')
+  if (absent != null && (operator ?? 0) > quorate.v1.CompareOperator.NOT_EQUAL)
+    return invalid('absent is compared by EQUAL or NOT_EQUAL')
+  return undefined
+}
+
+/** uint64 fields arrive as numbers: above 2^53 they have lost digits. */
+function isWhole(value: number | null | undefined): boolean {
+  return Number.isSafeInteger(value ?? 0)
 }
 
 function putFault(put: quorate.v1.IPutOp, limits: WriteLimits): Fault | undefined {

@@ -13,7 +13,7 @@ import type { Timestamp } from '../time/timestamp.ts'
 import type { ClusterView, PeerClient } from './cluster-view.ts'
 import { type GatewayLimits, gatewayLimitsDefault } from './limits.ts'
 import type { Logger } from '../base/logger.ts'
-import { checkCommit, checkGets, checkKey, checkPut } from './operation-check.ts'
+import { checkBounds, checkCommit, checkDeleteRange, checkGets, checkKey, checkPut } from './operation-check.ts'
 import { OwnSession, type Route, ownClockRefused } from './own-session.ts'
 import { type RoutedRead, type ScanPageDone, type ScanSpan, Reader, readKindFromWire } from './reader.ts'
 import { errorToMessage, toKvError, tooLarge } from './refusal-error.ts'
@@ -202,6 +202,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     let clock = 0
     const pages = await Promise.all(
       scans.map(async scan => {
+        checkBounds(scan, limits)
         const wanted = Math.min(pageKeysOf(scan), limitOf(scan), limits.batchPageKeysMax)
         const page = await reader.scanPage(
           read,
@@ -253,6 +254,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   async function* scan(request: quorate.v1.IScanRequest, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const header = parse(request.header)
+    checkBounds(request, limits)
     let span = spanOf(request)
     const limit = limitOf(request)
     // Counting sends no items, so its pages may be as large as pages get.
@@ -286,9 +288,8 @@ export function createGateway(options: GatewayOptions): Gateway {
       return writeOne(request.header, { delete: { key } }, key, key.length)
     },
     async deleteRange(request) {
-      const { start, end, limit } = request.op ?? {}
-      const op = { start: start ?? emptyKey, end: end ?? emptyKey, limit: limit ?? 0 }
-      return writeOne(request.header, { deleteRange: op }, op.start, op.start.length + op.end.length)
+      const checked = checkDeleteRange(request.op, limits)
+      return writeOne(request.header, { deleteRange: checked.op }, checked.key, checked.bytes)
     },
     async commit(request) {
       const checked = checkCommit(request.op, limits)

@@ -2,6 +2,7 @@
 // its neighbours around again. The leader checks everything once more; this is for speed and clear words, not for safety.
 
 import { KvError } from '../base/errors.ts'
+import { deleteRangeFault } from '../command/delete-range.ts'
 import type { quorate } from '../proto/quorate.js'
 import type { GatewayLimits } from './limits.ts'
 import { tooLarge } from './refusal-error.ts'
@@ -22,6 +23,32 @@ export function checkPut(
   const value = op?.value ?? emptyBytes
   if (value.length > limits.valueBytesMax) throw tooLarge('valueBytesMax', limits.valueBytesMax, value.length)
   return { key, value }
+}
+
+/** Throws KvError. A span that nobody named is never taken for the whole keyspace. */
+export function checkDeleteRange(
+  op: quorate.v1.IDeleteRangeOp | null | undefined,
+  limits: GatewayLimits,
+): { readonly op: quorate.v1.IDeleteRangeOp; readonly key: Uint8Array; readonly bytes: number } {
+  const fault = deleteRangeFault(op)
+  if (!op || fault !== undefined) throw new KvError('invalid-argument', fault ?? 'the deletion is empty')
+  const { key, bytes } = checkBounds(op, limits)
+  return { op, key, bytes }
+}
+
+/** The bounds of a span may be one byte longer than a key: the least key above the longest ones. Throws KvError. */
+export function checkBounds(
+  span: { readonly start?: Uint8Array | null; readonly end?: Uint8Array | null },
+  limits: GatewayLimits,
+): { readonly key: Uint8Array; readonly bytes: number } {
+  const [start, end] = [span.start ?? emptyBytes, span.end ?? emptyBytes]
+  const boundBytesMax = limits.keyBytesMax + 1
+  const size = Math.max(start.length, end.length)
+  if (size > boundBytesMax) throw tooLarge('keyBytesMax', boundBytesMax, size)
+  if (end.length > 0 && Buffer.compare(start, end) > 0) {
+    throw new KvError('invalid-argument', 'the span ends before it starts')
+  }
+  return { key: start, bytes: start.length + end.length }
 }
 
 export function checkGets(keys: readonly Uint8Array[], limits: GatewayLimits): void {

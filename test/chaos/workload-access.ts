@@ -121,7 +121,7 @@ export class UnaryNode implements Access {
 
   async compareAndSet(key: string, expected: string | null, value: string, timeoutMs: number): Promise<boolean> {
     const compare = expected === null ? { key, absent: true } : { key, value: expected }
-    const op = encodeCommit({ compares: [compare], then: [{ put: key, value }] }, () => {})
+    const op = encodeCommit('commit', { compares: [compare], then: [{ put: key, value }] }, () => {})
     const { kind } = outcomeIn(await this.#call(commitMethod, { op }, timeoutMs))
     return kind === v1.OutcomeKind.OUTCOME_KIND_DONE
   }

@@ -101,6 +101,41 @@ describe('keys', () => {
     expect((await cli(['del', 'x', '--prefix', 'y'])).code).toBe(2)
   })
 
+  test.each<[string[], string]>([
+    [['--all'], ''],
+    [['--prefix', 'b/'], 'a c d'],
+    [['b/2', '--range', 'c'], 'a b/1 c d'],
+    [['c', '--to-end'], 'a b/1 b/2'],
+    [['--from-start', '--range', 'b/2'], 'b/2 c d'],
+  ])('del %j deletes that span', async (argv, left) => {
+    for (const key of ['a', 'b/1', 'b/2', 'c', 'd']) await cli(['put', key, 'v'])
+    expect((await cli(['del', ...argv])).code).toBe(0)
+    expect((await cli(['scan', '--keys-only'])).out.toString().trim().replaceAll('\n', ' ')).toBe(left)
+  })
+
+  test.each<[string[], string]>([
+    [[], 'del --all'],
+    [[''], 'KEY is empty'],
+    [['--prefix', ''], '--prefix is empty'],
+    [['', '--range', ''], 'is empty'],
+    [['a', '--range', ''], '--range is empty'],
+    [['', '--range', 'b'], 'KEY is empty'],
+    [['--range', 'z'], 'what to delete?'],
+    [['--to-end'], 'what to delete?'],
+    [['--from-start'], 'what to delete?'],
+    [['--from-start', '--to-end'], 'what to delete?'],
+    [['a', '--all'], 'what to delete?'],
+    [['--prefix', 'a', '--all'], 'what to delete?'],
+    [['a', '--prefix', 'b'], 'what to delete?'],
+    [['a', '--range', 'b', '--to-end'], 'what to delete?'],
+    [['b', '--range', 'a'], 'before it starts'],
+  ])('del %j deletes nothing', async (argv, message) => {
+    for (const key of ['a', 'b', 'c']) await cli(['put', key, 'v'])
+    const result = await cli(['del', ...argv])
+    expect([result.code, result.err]).toEqual([2, expect.stringContaining(message)])
+    expect((await cli(['scan', '--count'])).out.toString()).toBe('3\n')
+  })
+
   test('scan prints lines for people and an array for programs', async () => {
     for (const key of ['a', 'b/1', 'b/2', 'b/3', 'b/4', 'tab\tkey']) await cli(['put', key, `of ${key}`])
     expect((await cli(['scan', 'b/', '--limit', '2'])).out.toString()).toBe('b/1\tof b/1\nb/2\tof b/2\n')

@@ -18,7 +18,7 @@ describe('parseWriteBatch', () => {
       writes: [
         { number: 1, put: { key, value: key } },
         { number: 2, delete: { key } },
-        { number: 3, deleteRange: { start: key } },
+        { number: 3, deleteRange: { start: key, toEnd: true } },
         { number: 4, commit: { compares: [{ key, absent: true }], then: [{ put: { key, value: key } }] } },
       ],
     })
@@ -49,6 +49,14 @@ describe('parseWriteBatch', () => {
       { session, notAfter: Number.MAX_SAFE_INTEGER, writes: [{ number: 1, put: { key } }] },
     ],
     ['one key twice in a branch', { writes: [{ commit: { then: [{ put: { key } }, { delete: { key } }] } }] }],
+    ['a commit that names no key', { writes: [{ commit: {} }] }],
+    ['an operator below all', { writes: [{ commit: { compares: [{ key, operator: -1 as never, version: 1 }] } }] }],
+    ['an operator above all', { writes: [{ commit: { compares: [{ key, operator: 4 as never, version: 1 }] } }] }],
+    ['absent by order', { writes: [{ commit: { compares: [{ key, operator: 2, absent: true }] } }] }],
+    ['a version with lost digits', { writes: [{ commit: { compares: [{ key, version: 2 ** 53 }] } }] }],
+    ['a timestamp with lost digits', { writes: [{ commit: { compares: [{ key, timestamp: 2 ** 63 }] } }] }],
+    ['a number with lost digits', { session, notAfter: 1, writes: [{ number: 2 ** 53, put: { key } }] }],
+    ['a floor with lost digits', { session, notAfter: 1, floor: 2 ** 60, writes: [{ number: 1, put: { key } }] }],
   ])('refuses %s', (_name, batch) => {
     expect(parse(batch).kind).toBe('invalid')
   })
@@ -63,10 +71,39 @@ describe('parseWriteBatch', () => {
     })
   })
 
+  const other = Buffer.from('l')
+  const empty = new Uint8Array(0)
+  it.each<[string, quorate.v1.IDeleteRangeOp]>([
+    ['nothing at all', {}],
+    ['a limit alone', { limit: 1 }],
+    ['two empty ends', { start: empty, end: empty }],
+    ['a start without an end', { start: key }],
+    ['an end without a start', { end: key }],
+    ['an open end without a start', { toEnd: true }],
+    ['an open end that is closed', { start: key, end: other, toEnd: true }],
+    ['all of a span', { all: true, start: key }],
+    ['all up to a key', { all: true, end: key }],
+    ['all to the end', { all: true, toEnd: true }],
+    ['an end before the start', { start: other, end: key }],
+  ])('never takes a deletion of %s for the whole keyspace', (_name, deleteRange) => {
+    expect(parse({ writes: [{ deleteRange }] })).toMatchObject({ kind: 'invalid' })
+  })
+
+  it.each<quorate.v1.IDeleteRangeOp>([
+    { all: true },
+    { start: key, end: other },
+    { start: key, end: key },
+    { start: key, toEnd: true, limit: 10_000 },
+    { start: Buffer.alloc(4097), end: Buffer.alloc(4097, 1) },
+  ])('takes a deletion that names its ends', deleteRange => {
+    expect(parse({ writes: [{ deleteRange }] }).kind).toBe('ok')
+  })
+
   it.each<[string, quorate.v1.IWriteBatch]>([
+    ['keyBytes', { writes: [{ deleteRange: { start: new Uint8Array(4098), toEnd: true } }] }],
     ['keyBytes', { writes: [{ put: { key: new Uint8Array(4097) } }] }],
     ['valueBytes', { writes: [{ put: { key, value: new Uint8Array(1024 * 1024 + 1) } }] }],
-    ['deleteRangeKeys', { writes: [{ deleteRange: { limit: 10_001 } }] }],
+    ['deleteRangeKeys', { writes: [{ deleteRange: { all: true, limit: 10_001 } }] }],
   ])('names the limit %s', (limit, batch) => {
     expect(parse(batch)).toMatchObject({ kind: 'too-large', limit })
   })

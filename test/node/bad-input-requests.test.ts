@@ -58,6 +58,30 @@ describe('what clients and strangers send cannot harm a cluster', () => {
     await expectUnharmed(nodes)
   })
 
+  it.each<[string, quorate.v1.IDeleteRangeOp]>([
+    ['no span', {}],
+    ['empty ends', { start: Buffer.alloc(0), end: Buffer.alloc(0) }],
+    ['a start alone', { start: Buffer.from('a') }],
+    ['an end alone', { end: Buffer.from('z') }],
+  ])('a deletion of %s deletes nothing, by any way in', async (_, deleteRange) => {
+    await put(Buffer.from('kept'), Buffer.from('v'))
+    const unary = await failureOf(raw.unary(kvService.DeleteRange, { op: deleteRange }))
+    expect(unary.typed?.code).toBe('invalid-argument')
+    const writes = quorate.v1.WriteBatch.encode({
+      session: randomBytes(16),
+      floor: 1,
+      notAfter: timestampFromUnixMs(Date.now() + 10_000, 0),
+      writes: [{ number: 1, deleteRange }],
+    }).finish()
+    const stream = raw.batch()
+    stream.write({ id: 1, writes })
+    const [{ error }] = (await once(stream, 'data')) as [quorate.v1.BatchResponse]
+    stream.end()
+    expect(error?.code).toBe('invalid-argument')
+    const { item } = await raw.unary(kvService.Get, { key: Buffer.from('kept') })
+    expect(item?.timestamp).toBeGreaterThan(0)
+  })
+
   it('a request over 4 MiB is refused with the limit, over gRPC', async () => {
     const error = await failureOf(put(Buffer.from('k'), Buffer.alloc(5 * mebibyte)))
     expect(error.message).toMatch(/RESOURCE_EXHAUSTED.*larger than max \(\d+ vs\.? \d+\)|larger than/i)

@@ -49,10 +49,30 @@ describe('unary calls', () => {
     await using node = await start()
     const { client } = node
     for (const key of ['a', 'b', 'c']) await client.unary(kvService.Put, { op: { key: bytes(key) } })
-    const first = await client.unary(kvService.DeleteRange, { op: { start: bytes('a'), limit: 2 } })
+    const first = await client.unary(kvService.DeleteRange, { op: { start: bytes('a'), toEnd: true, limit: 2 } })
     expect([first.outcome?.deleted, text(first.outcome?.resume)]).toEqual([2, 'c'])
-    const second = await client.unary(kvService.DeleteRange, { op: { start: first.outcome?.resume ?? null, limit: 2 } })
+    const rest = { start: first.outcome?.resume ?? null, toEnd: true, limit: 2 }
+    const second = await client.unary(kvService.DeleteRange, { op: rest })
     expect([second.outcome?.deleted, text(second.outcome?.resume)]).toEqual([1, ''])
+  })
+
+  it.each<[string, quorate.v1.IDeleteRangeOp | null]>([
+    ['no operation', null],
+    ['no span', {}],
+    ['empty ends', { start: bytes(''), end: bytes('') }],
+    ['a start alone', { start: bytes('a') }],
+    ['an end alone', { end: bytes('z') }],
+    ['an end before the start', { start: bytes('b'), end: bytes('a') }],
+    ['a bound that no key reaches', { start: Buffer.alloc(5000), toEnd: true }],
+  ])('never delete by omission: %s', async (_, op) => {
+    await using node = await start()
+    for (const key of ['a', 'b', 'c']) await node.client.unary(kvService.Put, { op: { key: bytes(key) } })
+    const refused = await failureOf(node.client.unary(kvService.DeleteRange, { op }))
+    expect(refused.code).toBe(status.INVALID_ARGUMENT)
+    const left = await Promise.all(['a', 'b', 'c'].map(key => node.client.unary(kvService.Get, { key: bytes(key) })))
+    expect(left.every(({ item }) => (item?.timestamp ?? 0) > 0)).toBe(true)
+    const all = await node.client.unary(kvService.DeleteRange, { op: { all: true } })
+    expect(all.outcome?.deleted).toBe(3)
   })
 
   it('from many clients in one tick share batches', async () => {

@@ -189,7 +189,10 @@ export class Model {
 
   #holds(keyspace: number, compare: quorate.v1.ICompare, stamp: number): boolean {
     const found = this.at(name(keyspace, compare.key), stamp)
-    if (compare.absent != null) return compare.absent === (found === undefined)
+    if (compare.absent != null) {
+      const isTurned = compare.operator === quorate.v1.CompareOperator.NOT_EQUAL
+      return (compare.absent === (found === undefined)) !== isTurned
+    }
     const order =
       compare.version != null
         ? (found?.version ?? 0) - compare.version

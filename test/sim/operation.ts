@@ -41,8 +41,9 @@ export function drawOperation(prng: Prng, client: string, number: number, clock:
   if (die < 54) {
     const compared = key()
     const target = prng.below(2) === 0 ? { version: prng.below(4) } : { absent: prng.below(2) === 0 }
+    const operator = prng.below(4) === 0 ? CompareOperator.NOT_EQUAL : CompareOperator.EQUAL
     const commit = {
-      compares: [{ key: compared, operator: CompareOperator.EQUAL, ...target }],
+      compares: [{ key: compared, operator, ...target }],
       then: [{ put: { key: compared, value: value() } }, { put: { key: key(), value: value() } }],
       otherwise: prng.below(2) === 0 ? [{ put: { key: key(), value: value() } }] : [],
     }

@@ -3,6 +3,7 @@
 
 import * as grpc from '@grpc/grpc-js'
 import { type ErrorCode, KvError } from '../../src/base/errors.ts'
+import { deleteRangeFault } from '../../src/command/delete-range.ts'
 import { quorate } from '../../src/proto/quorate.js'
 import { addMs, timestampFromUnixMs } from '../../src/time/timestamp.ts'
 import * as wire from '../../src/client/wire.ts'
@@ -52,6 +53,8 @@ export class FakeKvCluster {
   onPage: (page: number) => 'go' | 'break' = () => 'go'
   /** By how many milliseconds a node's clock is ahead of true time. Stamps are of true time. */
   readonly clockAheadMs = new Map<string, number>()
+  /** How far ahead of the leader's clock a write's notAfter may lie. */
+  notAfterAheadMs = 900_000
   #now = timestampFromUnixMs(Date.now())
 
   get url(): string {
@@ -95,6 +98,7 @@ export class FakeKvCluster {
   #judgeInstants(clock: number, notAfter: number): void {
     if (clock > this.#now) throw new KvError('future-instant', 'a clock that is no stamp of the log was sent back')
     const now = addMs(this.#now, this.clockAheadMs.get(this.leader) ?? 0)
+    const { notAfterAheadMs } = this
     if (notAfter <= addMs(now, notAfterAheadMs)) return
     const details = { limit: 'notAfterAheadMs', limitValue: `${notAfterAheadMs}`, now: `${now}`, node: this.leader }
     throw new KvError('invalid-argument', 'notAfter lies too far ahead', { details })
@@ -217,6 +221,10 @@ export class FakeKvCluster {
         return
       }
       if (verdict === 'swallow') return
+      for (const write of decoded?.writes ?? []) {
+        const fault = write.deleteRange ? deleteRangeFault(write.deleteRange) : undefined
+        if (fault !== undefined) throw new KvError('invalid-argument', fault)
+      }
       const outcomes = (decoded?.writes ?? []).map(write => this.#apply(decoded as quorate.v1.WriteBatch, write))
       const items = gets.map(key => this.#read(key, request.options ?? {}))
       const pages = request.scans.map(scan => v1.ScanResponse.encode(this.#page(scan, 0)).finish())
@@ -271,7 +279,10 @@ export class FakeKvCluster {
 
   #holds(compare: quorate.v1.Compare.$Properties): boolean {
     const item = this.#read(compare.key ?? noBytes, {}) as Partial<Version>
-    if (compare.absent) return item.timestamp === undefined
+    if (compare.absent != null) {
+      const isTurned = compare.operator === v1.CompareOperator.NOT_EQUAL
+      return (compare.absent === (item.timestamp === undefined)) !== isTurned
+    }
     if (compare.version != null) {
       const version = item.version ?? 0
       return compare.operator === v1.CompareOperator.GREATER ? version > compare.version : version === compare.version
@@ -344,7 +355,6 @@ export class FakeKvCluster {
 
 const broken = { code: grpc.status.INTERNAL, details: 'broken on purpose' }
 const noBytes: Uint8Array = new Uint8Array(0)
-const notAfterAheadMs = 900_000
 
 function definition(
   path: string,

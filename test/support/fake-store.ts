@@ -137,7 +137,8 @@ export class FakeState {
   #holds(compare: quorate.v1.ICompare): boolean {
     const found = this.at(text(compare.key), timestampMax)
     const alive = found?.value !== undefined
-    if (compare.absent !== undefined && compare.absent !== null) return alive !== compare.absent
+    if (compare.absent !== undefined && compare.absent !== null)
+      return (alive !== compare.absent) !== (compare.operator === CompareOperator.NOT_EQUAL)
     let order: number | undefined
     if (compare.value) order = alive ? Buffer.compare(found.value, compare.value) : undefined
     else if (compare.version !== undefined && compare.version !== null)
