@@ -168,7 +168,7 @@ export class ClusterMembership implements ClusterView {
     if (theirs !== '' && theirs !== clusterId)
       return {
         ...answer,
-        message: `node ${record.id} belongs to cluster ${theirs}, this is ${clusterId}: wipe its data directory, or give it other addresses to join`,
+        message: `node ${record.id} belongs to cluster ${theirs}, this is ${clusterId}: give it addresses of its own cluster, or, to let it join this one, another data directory`,
       }
     const { localStore, registry } = this.#options
     // A crash may have cut `init` short, with the cluster made and its first node in no registry.

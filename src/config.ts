@@ -60,8 +60,8 @@ function whole(least: number, most: number, unit: string): z.ZodType<number> {
 }
 
 /** Texts, separated by commas or in an array; an object of a file stands for NAME=VALUE each. */
-function list(rule: string): z.ZodType<string[]> {
-  return z.preprocess(toList, z.array(z.string(rule), rule))
+function list(rule: string, isRight: (item: string) => boolean = () => true): z.ZodType<string[]> {
+  return z.preprocess(toList, z.array(z.string(rule).refine(isRight, rule), rule))
 }
 
 const yesOrNo = z.preprocess(
@@ -69,7 +69,7 @@ const yesOrNo = z.preprocess(
   z.boolean('true or false'),
 )
 
-const joinRule = 'addresses are host:port, such as 127.0.0.1:7201, separated by commas'
+const joinRule = 'an address is host:port, such as 127.0.0.1:7201'
 const peerRule = 'it is NAME=HOST:PORT, such as n2=127.0.0.1:7202'
 
 /** Every option by its one name: a flag, a variable of the environment and a name in the file. */
@@ -82,12 +82,8 @@ const optionsSchema = z.strictObject({
   advertise: addressText.optional(),
   'peer-advertise': addressText.optional(),
   'http-advertise': addressText.optional(),
-  join: list(joinRule)
-    .refine(items => items.every(item => parseAddress(item) !== undefined), joinRule)
-    .default([]),
-  peer: list(peerRule)
-    .refine(items => items.every(item => parsePeer(item) !== undefined), peerRule)
-    .default([]),
+  join: list(joinRule, item => parseAddress(item) !== undefined).default([]),
+  peer: list(peerRule, item => parsePeer(item) !== undefined).default([]),
   voters: whole(1, 9, 'a whole number').default(5),
   'election-timeout': whole(50, 60_000, 'whole milliseconds').default(300),
   heartbeat: whole(5, 10_000, 'whole milliseconds').optional(),
@@ -120,7 +116,8 @@ export function parseConfig(flags: Flags, env: Readonly<Record<string, string | 
     for (const { path: place, message } of parsed.error.issues) {
       const name = String(place[0])
       const { label, value } = must(given.get(name))
-      const mistake = `${label} ${shown(value)}: ${message}`
+      const item = typeof place[1] === 'number' ? (toList(value) as unknown[])[place[1]] : value
+      const mistake = `${label} ${shown(item)}: ${message}`
       if (!mistakes.includes(mistake)) mistakes.push(mistake)
     }
     for (const { path: place } of parsed.error.issues) given.delete(String(place[0]))
@@ -243,7 +240,6 @@ function namedValues(values: object, prefix: string): unknown[] {
 }
 
 function shown(value: unknown): string {
-  if (Array.isArray(value)) return value.map(shown).join(',')
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
 }
 

@@ -5,7 +5,9 @@
 // state from an interrupted init or join may be thrown away.
 
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -22,6 +24,7 @@ import { dirname, join, resolve } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { assert } from './base/assert.ts'
 import { KvError } from './base/errors.ts'
+import { startAnew } from './base/remedies.ts'
 import { type ClusterId, type NodeId, type StoreId, asClusterId, asNodeId, asStoreId } from './base/ids.ts'
 
 export interface DirectoryIdentity {
@@ -33,6 +36,10 @@ export interface DirectoryIdentity {
 /** 2: UTF-8 keys in the engine. 3: large rows in files. 4: outlines of runs. 5: skips. 6: hashes of the whole state. */
 const formatVersion = 6
 const identityFile = 'identity.json'
+/** Made by file systems where they are mounted, and for root alone. */
+const lostAndFound = 'lost+found'
+/** As deep as files lie: `state/values/…`. */
+const directoryLevels = 3
 
 export class DataDirectory {
   readonly path: string
@@ -55,6 +62,7 @@ export class DataDirectory {
         { cause: error },
       )
     }
+    checkAccess(path)
     const file = join(path, identityFile)
     if (existsSync(file)) {
       const identity = readIdentity(file)
@@ -66,7 +74,7 @@ export class DataDirectory {
       const directory = new DataDirectory(path, identity)
       return directory
     }
-    const strangers = readdirSync(path).filter(name => name !== `${identityFile}.new`)
+    const strangers = readdirSync(path).filter(name => !isWelcome(path, name))
     if (strangers.length > 0)
       throw new KvError(
         'data-directory',
@@ -125,6 +133,44 @@ export class DataDirectory {
   }
 }
 
+/**
+ * Files that this process may not read or write would look like damage, or like none at all, further on. Where a part of the
+ * directory is on a disk of its own, that counts as well.
+ */
+function checkAccess(path: string): void {
+  let asked = path
+  const ask = (item: string, levels: number): void => {
+    asked = item
+    const isDirectory = statSync(item).isDirectory()
+    accessSync(item, constants.R_OK | constants.W_OK | (isDirectory ? constants.X_OK : 0))
+    if (!isDirectory || levels === 0) return
+    for (const name of readdirSync(item)) if (name !== lostAndFound) ask(join(item, name), levels - 1)
+  }
+  try {
+    ask(path, directoryLevels)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const owner = statSync(asked, { throwIfNoEntry: false })?.uid
+    const remedy =
+      code === 'EROFS'
+        ? 'Mount its file system for writing, or give another path with --data.'
+        : `It belongs to user ${owner ?? '(unknown)'}, and this process runs as user ${process.getuid?.() ?? '(unknown)'}: start the node as its owner, or give it to this user with chown.`
+    throw new KvError(
+      'data-directory',
+      `${asked} cannot be read and written (${text(error)}). Nothing is known to be damaged. ${remedy}`,
+      { cause: error },
+    )
+  }
+}
+
+/** What may lie in a directory before it is a node's: what a file system puts there, and places for disks of their own. */
+function isWelcome(path: string, name: string): boolean {
+  if (name === `${identityFile}.new` || name === lostAndFound) return true
+  if (name !== 'log' && name !== 'state') return false
+  const part = join(path, name)
+  return statSync(part).isDirectory() && readdirSync(part).every(inner => inner === lostAndFound)
+}
+
 /** One by one: Node's own `recursive` never returns where a parent can hold no directories, as in /proc. */
 function makeDirectory(path: string): void {
   const found = statSync(path, { throwIfNoEntry: false })
@@ -139,11 +185,23 @@ function readIdentity(file: string): DirectoryIdentity {
   const damaged = (why: string): KvError =>
     new KvError(
       'data-directory',
-      `${file} is damaged (${why}). The node must not guess who it is: wipe the directory and let the node join anew.`,
+      `${file} is damaged (${why}), and the node must not guess who it is. Restore this file from a backup. If there is none: ${startAnew}`,
     )
+  let bytes: string
+  try {
+    bytes = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new KvError(
+      'data-directory',
+      `${file} cannot be read: ${text(error)}. Nothing in it is known to be damaged.`,
+      {
+        cause: error,
+      },
+    )
+  }
   let outer: { identity?: unknown; crc?: unknown }
   try {
-    outer = JSON.parse(readFileSync(file, 'utf8')) as typeof outer
+    outer = JSON.parse(bytes) as typeof outer
   } catch (error) {
     throw damaged(text(error))
   }

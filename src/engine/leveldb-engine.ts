@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { assert, must } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
+import { startAnew } from '../base/remedies.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Engine, EngineBatchOperation, EngineKey, EnginePair, EngineReader, EngineSpan } from './engine.ts'
 import { DamageError, apartPrefixes } from './engine.ts'
@@ -370,11 +371,10 @@ function causeOf(error: unknown): Error & { readonly code?: unknown } {
 }
 
 function damageError(directory: string, what: string, cause: unknown): KvError {
-  return new KvError(
-    'data-directory',
-    `${directory}: the database is damaged (${what}). Move this data directory away and start the node with an empty one: it joins anew and is rebuilt from its peers.`,
-    { cause, details: { directory, reason: 'damaged' } },
-  )
+  return new KvError('data-directory', `${directory}: the database is damaged (${what}). ${startAnew}`, {
+    cause,
+    details: { directory, reason: 'damaged' },
+  })
 }
 
 function openError(directory: string, error: unknown): KvError {

@@ -7,6 +7,7 @@
 // engine recorded it.
 
 import type { LogFile, LogFiles } from './log-files.ts'
+import { startAnew } from '../base/remedies.ts'
 import { type ScannedFlush, type SegmentScan, forEachRecord, scanSegment } from './segment-scan.ts'
 import {
   type SegmentHeader,
@@ -248,10 +249,9 @@ function foreignTo(identity: SegmentIdentity, header: SegmentHeader): string | u
 
 const whatToDo =
   'This node may have acknowledged what cannot be read, so it does not start. ' +
-  'Restore the file, or wipe the data directory and let the node join the cluster anew.'
+  `Restore the file. If that cannot be done: ${startAnew}`
 
-const foreignToDo =
-  'It holds none of what this node has promised: put its own files back, or wipe the data directory and let the node join the cluster anew.'
+const foreignToDo = `It holds none of what this node has promised: put its own files back. If that cannot be done: ${startAnew}`
 
 function damaged(file: string, offset: number, ranges: readonly number[], what: string): Damaged {
   const affected = ranges.length > 0 ? `ranges ${ranges.join(', ')} and perhaps others` : 'any range of this node'
@@ -270,7 +270,7 @@ export function damagedRecords(file: string, offset: number, ranges: readonly nu
 
 function lost(found: number, recorded: number): Lost {
   const message =
-    `the log ends at flush ${found}, but the state engine knows that flush ${recorded} was synced: votes and acknowledged ` +
-    'entries are lost. The replicas of this store may not vote again: wipe the data directory and join the cluster anew.'
+    `the log ends at flush ${found}, but the state engine knows that flush ${recorded} was synced: votes and ` +
+    `acknowledged entries are lost, and the replicas of this store may not vote again. ${startAnew}`
   return { kind: 'lost', found, recorded, message }
 }

@@ -7,6 +7,7 @@
 
 import { assert, must } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
+import { startAnew } from '../base/remedies.ts'
 import type { Index, Keyspace, RangeId } from '../base/ids.ts'
 import { DamageError, type Engine, type EngineBatchOperation, type EngineKey } from '../engine/engine.ts'
 import { type Timestamp, timestampMax, timestampZero } from '../time/timestamp.ts'
@@ -482,7 +483,7 @@ export class VersionStore {
 }
 
 function damaged(what: string): OpenResult {
-  return { kind: 'damaged', message: `${what}. Wipe the data directory and let the node join the cluster anew.` }
+  return { kind: 'damaged', message: `${what}. ${startAnew}` }
 }
 
 /** What is wrong with an engine that has no markers; undefined: it is new. */

@@ -1,6 +1,7 @@
 // Log and state of a replica are two files that a crash leaves at two points: what they must still have in common.
 
 import { KvError } from '../base/errors.ts'
+import { startAnew } from '../base/remedies.ts'
 import { asIndex, asReplicaId } from '../base/ids.ts'
 import type { RangeState } from '../command/range-state.ts'
 import type { RecoveredReplica } from '../log/log.ts'
@@ -20,7 +21,7 @@ export function fitLogToState(
   if (log.truncatedIndex > appliedIndex)
     throw new KvError(
       'damaged',
-      `the state of range ${rangeId} ends at entry ${appliedIndex}, and its log begins after ${log.truncatedIndex}: wipe the data directory and let the node join anew`,
+      `the state of range ${rangeId} ends at entry ${appliedIndex}, and its log begins after ${log.truncatedIndex}. ${startAnew}`,
     )
   if (state === undefined) return hardState
   const { appliedTerm } = state
@@ -29,7 +30,7 @@ export function fitLogToState(
     if (installedIndex !== appliedIndex)
       throw new KvError(
         'damaged',
-        `the log of range ${rangeId} has lost what this node had applied (entry ${appliedIndex}), and votes with it: wipe the data directory and let the node join anew`,
+        `the log of range ${rangeId} has lost what this node had applied (entry ${appliedIndex}), and votes with it. ${startAnew}`,
       )
     log.reset(appliedIndex, appliedTerm)
   }

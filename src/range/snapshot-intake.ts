@@ -6,6 +6,7 @@
 
 import { must } from '../base/assert.ts'
 import { KvError, isKvError } from '../base/errors.ts'
+import { startAnew } from '../base/remedies.ts'
 import { type RangeId, type ReplicaId, asRangeId } from '../base/ids.ts'
 import { RangeState } from '../command/range-state.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -17,7 +18,7 @@ import type { Replica } from './replica.ts'
 import { SnapshotSpool } from './snapshot-spool.ts'
 
 const unfinishedPrefix = 'nreceiving/'
-const stateLostRemedy = 'the state before it is gone: wipe the data directory and let the node join anew'
+const stateLostRemedy = `the state before it is gone. ${startAnew}`
 const nothingLostRemedy = 'nothing of it is kept, and the next one begins anew'
 
 export interface SnapshotIntakeOptions {

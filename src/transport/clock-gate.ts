@@ -34,7 +34,7 @@ export class ClockGate {
       const aheadMs = timestampToUnixMs(ahead) - timestampToUnixMs(raw)
       const why =
         rawClock <= addMs(raw, clockSkewMaxMs)
-          ? `its wall clock was ahead once, and what it gave out then still is, by ${aheadMs} ms: it is heard again at ${heardAt(ahead)}, when time has passed that; sooner only wiped, as a node that joins anew`
+          ? `its wall clock was ahead once, and what it gave out then still is, by ${aheadMs} ms: it is heard again at ${heardAt(ahead)}, when time has passed that; sooner only with another data directory, as a store that joins anew`
           : `its clock is ${aheadMs} ms ahead of ours; set the clock of one of the two (NTP)`
       logger.warn({ peer: from, aheadMs, dropped: this.dropped }, `dropping what ${from} says: ${why}`)
     }
@@ -57,7 +57,7 @@ export class ClockGate {
     // Nothing is left to set when only what was given out while the wall clock was wrong is still ahead.
     const remedy =
       gaveOut > addMs(hybridClock.raw(), clockSkewMaxMs)
-        ? `this machine's clock was ahead once, and what this node gave out then still is: it takes part again at ${heardAt(gaveOut)}, when time has passed that; sooner only with its data directory wiped, as a node that joins anew`
+        ? `this machine's clock was ahead once, and what this node gave out then still is: it takes part again at ${heardAt(gaveOut)}, when time has passed that; sooner only with another data directory, as a store that joins anew`
         : `set this machine's clock (NTP); until then this node takes no part`
     logger.error(
       { node: identity().node, refusedBy: reachable },

@@ -346,14 +346,14 @@ describe('the owner of an engine', () => {
     expect(await openAs(engine, 'mine')).toMatchObject({ kind: 'opened', recordedFlush: 1 })
     expect(await openAs(engine, 'other')).toMatchObject({
       kind: 'damaged',
-      message: expect.stringMatching(/of another store.*Wipe the data directory/),
+      message: expect.stringMatching(/of another store.*do not delete it/),
     })
   })
 
   test('who has been a member with it finds no empty engine in its place', async () => {
     expect(await openAs(createMemoryEngine(), 'mine', true)).toMatchObject({
       kind: 'damaged',
-      message: expect.stringMatching(/engine is empty.*Wipe the data directory/),
+      message: expect.stringMatching(/engine is empty.*do not delete it/),
     })
   })
 })

@@ -106,7 +106,7 @@ describe('a node that cannot start says why, what to do, and harms nobody', () =
     expect(readdirSync(data)).toEqual(['letter.txt'])
   })
 
-  const wipe = /wipe the (data )?directory/
+  const wipe = /do not delete it/
   const away = /start the node with an empty one/
   it.each<readonly [string, (data: string) => void, RegExp, RegExp]>([
     [

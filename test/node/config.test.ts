@@ -92,7 +92,7 @@ describe('the file of --config', () => {
     ['a name in another spelling', { peerListen: '127.0.0.1:1' }, /peerListen: no option.*peer-listen\?/],
     ['a slip', { 'elction-timeout': 1 }, /did you mean election-timeout\?/],
     ['a name like no other', { colour: 'red' }, /colour: .*there are node, data,/],
-    ['null', { join: null }, /join null: addresses are/],
+    ['null', { join: null }, /join null: an address is/],
     ['a number for an address', { listen: 7101 }, /listen 7101: an address is host:port/],
     ['a fraction', { 'election-timeout': 300.5 }, /election-timeout 300.5: whole milliseconds/],
     ['a text for a switch', { reflection: 'yes' }, /reflection yes: true or false/],

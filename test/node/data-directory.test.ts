@@ -1,6 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { asClusterId, asNodeId } from '../../src/base/ids.ts'
 import { DataDirectory } from '../../src/data-directory.ts'
@@ -11,6 +13,34 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(join(path, '..'), { recursive: true, force: true }))
 const n1 = asNodeId('n1')
+
+/** What a process that may do nothing with `closed`, and everything with all else, is told. Root may do everything: it steps down. */
+async function messageAsNobody(directory: string, closed: string): Promise<string> {
+  const program = `
+    import { DataDirectory } from ${JSON.stringify(join(import.meta.dirname, '../../src/data-directory.ts'))}
+    import { chmodSync, chownSync, readdirSync } from 'node:fs'
+    const [directory, closed] = process.argv.slice(1)
+    const everything = [directory, ...readdirSync(directory, { recursive: true }).map(name => directory + '/' + name)]
+    if (process.getuid() === 0) {
+      chmodSync(directory + '/..', 0o711)
+      for (const path of everything) chownSync(path, 65534, 65534)
+    }
+    const target = closed === '.' ? directory : directory + '/' + closed
+    chmodSync(target, 0)
+    if (process.getuid() === 0) {
+      process.setgroups([])
+      process.setgid(65534)
+      process.setuid(65534)
+    }
+    try { DataDirectory.open(directory, 'n1') } catch (error) { console.log(error.message) }
+    finally { chmodSync(target, 0o700) }`
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '-e', program, directory, closed],
+    { timeout: 10_000 },
+  )
+  return stdout
+}
 
 describe('the data directory', () => {
   it('gives a new node a store id of its own, and keeps it', () => {
@@ -48,6 +78,35 @@ describe('the data directory', () => {
 
   it.runIf(process.platform === 'linux')('gives up where no directory can be made, rather than try for ever', () => {
     expect(() => DataDirectory.open('/proc/nope/x', n1)).toThrow(/cannot make the data directory \/proc\/nope\/x/)
+  })
+
+  it('takes a directory that a file system was mounted on, and places for disks of their own', () => {
+    for (const part of ['lost+found', 'log/lost+found', 'state']) mkdirSync(join(path, part), { recursive: true })
+    const { storeId } = DataDirectory.open(path, n1).identity
+    expect(DataDirectory.open(path, n1).identity.storeId).toBe(storeId)
+  })
+
+  it('refuses a log or a state without an identity', () => {
+    mkdirSync(join(path, 'log'), { recursive: true })
+    writeFileSync(join(path, 'log', '00000001.segment'), 'bytes')
+    expect(() => DataDirectory.open(path, n1)).toThrow(/holds log but no identity\.json/)
+  })
+
+  it.each([
+    ['the directory', '.'],
+    ['its identity', 'identity.json'],
+    ['the log', 'log'],
+    ['a segment', 'log/00000001.segment'],
+    ['the state', 'state'],
+    ['a file of values', 'state/values/1.values'],
+  ])('never calls %s damaged that it may not read', async (_what, closed) => {
+    DataDirectory.open(path, n1)
+    mkdirSync(join(path, 'log'))
+    mkdirSync(join(path, 'state', 'values'), { recursive: true })
+    for (const file of ['log/00000001.segment', 'state/values/1.values']) writeFileSync(join(path, file), '')
+    const message = await messageAsNobody(path, closed)
+    expect(message).toMatch(/cannot be read and written .*Nothing is known to be damaged\. .*chown/)
+    expect(message).toContain(join(path, closed === '.' ? '' : closed).replace(/\/$/, ''))
   })
 
   it('refuses an identity with one flipped bit, wherever it is', () => {

@@ -105,7 +105,7 @@ describe('a snapshot arrives', () => {
     const { intake, receive } = await createReceiver(90)
     const chunks = await exported(['a', 'b'])
     expect(await receive(snapshotOf(stream(chunks.slice(0, -1))))).toBe(true)
-    await expect(intake.install(receiver)).rejects.toThrow(/damaged .*wipe the data directory/)
+    await expect(intake.install(receiver)).rejects.toThrow(/damaged .*do not delete it/)
   })
 
   it('holds nothing new: the core hears of it nevertheless, and tells a leader that lost the answer to the one before', async () => {
