@@ -20,6 +20,7 @@ import type { NodeDirectory, NodePorts, PeerHandlers } from './node-ports.ts'
 import type { quorate } from './proto/quorate.js'
 import { createLocalStore } from './range/local-requests.ts'
 import type { LocalStore } from './range/local-store.ts'
+import { handOver as handOverRange } from './range/leadership-transfer.ts'
 import { Membership } from './range/membership.ts'
 import { NodeRegistry } from './range/node-registry.ts'
 import { discardUnfinished } from './range/snapshot-intake.ts'
@@ -112,7 +113,10 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   const membership = new Membership({
     clock,
     votersTarget: config.votersTarget,
+    promoteLagEntries: config.limits.promoteLagEntries,
+    electionTimeoutMs: config.electionTimeoutMs,
     isRegistered: node => registry.record(node) !== undefined,
+    handOver: replica => handOverRange(store, replica, undefined),
   })
   const { gateway: gatewayLimits, write: parse, ...limits } = config.limits
   const store = new Store({
@@ -137,7 +141,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     storeOf: node => registry.storeId(node),
     onSystemWrite: (key, value) => registry.applied(key, value),
     onSystemInstalled: () => registry.load(versions),
-    onTick: () => store.replicas().forEach(replica => membership.maybePromote(replica)),
+    onTick: () => membership.tick(store.replicas()),
     onFatal,
   })
   halt = () => store.halt()
@@ -223,6 +227,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
       const isSettled = (): boolean => store.replicas().every(replica => replica.proposals.isIdle)
       await store.waitTick(isSettled, clock.monotonicMs() + config.limits.drainMs / 4)
       await handOver(store, localStore, clock, clock.monotonicMs() + config.limits.drainMs / 2)
+      membership.close()
       await store.close()
       await transport.close()
     },

@@ -40,6 +40,11 @@ export interface NodeLimits {
   readonly logBytes: number
   /** A segment file's size: the log gives room back a segment at a time, and each new one is written through once. */
   readonly logSegmentBytes: number
+  /**
+   * How many entries a learner may be behind what is committed and be promoted, and a voter be behind and be counted on when the
+   * members change: about a second of entries under load, so that the newcomer's vote counts before an election would be due.
+   */
+  readonly promoteLagEntries: number
   readonly historyRetentionMs: number
   readonly drainMs: number
   /** What a write may be, as the range's leader checks it. */
@@ -61,6 +66,7 @@ export const defaultLimits: NodeLimits = {
   logHeldBytes: 512 * mebibyte,
   logBytes: 2_048 * mebibyte,
   logSegmentBytes: defaultSegmentBytes,
+  promoteLagEntries: 1_024,
   historyRetentionMs: 10 * 60 * 1000,
   drainMs: 5_000,
   write: defaultWriteLimits,

@@ -303,6 +303,7 @@ export class Leadership {
         next: progress?.next ?? asIndex(log.lastIndex + 1),
         state: progress?.state ?? 'replicate',
         recentActive: progress?.recentActive ?? true,
+        silentTicks: progress?.silentTicks ?? 0,
         learner: isLearner(configuration, replica),
       }
     })

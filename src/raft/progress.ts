@@ -24,6 +24,7 @@ export class Progress {
   readonly #silentTicksMax: number
   /** Since it was heard. None at first: a newcomer gets a chance to answer. */
   #silentTicks = 0
+  #hasAnswered = false
   /** Probe: one was sent; wait for its answer, or for a heartbeat's, before the next. */
   probeSent = false
   /** The commit index that the last append carried. */
@@ -45,6 +46,12 @@ export class Progress {
 
   heard(): void {
     this.#silentTicks = 0
+    this.#hasAnswered = true
+  }
+
+  /** Since it was heard. Infinite: not yet, by this leader. */
+  get silentTicks(): number {
+    return this.#hasAnswered ? this.#silentTicks : Number.POSITIVE_INFINITY
   }
 
   /** Heard lately: what check-quorum counts. */

@@ -240,6 +240,8 @@ export interface ProgressStatus {
   readonly next: Index
   readonly state: 'probe' | 'replicate' | 'snapshot'
   readonly recentActive: boolean
+  /** Ticks since it was heard; infinite: never by this leader, which may have been elected a moment ago. The leader itself: 0. */
+  readonly silentTicks: number
   readonly learner: boolean
 }
 

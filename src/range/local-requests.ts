@@ -31,6 +31,7 @@ import type { ReadPermit } from './read-queue.ts'
 import type { Replica } from './replica.ts'
 import { ScanItemsWriter } from './scan-items.ts'
 import { rangeStatus } from './range-status.ts'
+import { handOver } from './leadership-transfer.ts'
 import { type Store, rangeOne } from './store.ts'
 
 const installing: Refusal = { kind: 'unavailable', message: 'a snapshot is being installed here' }
@@ -284,27 +285,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     async transferLeader(rangeId: RangeId, node: NodeId | undefined): Promise<AdminAnswer> {
       const replica = store.replica(rangeId)
       if (replica === undefined) return { kind: 'not-found', message: `no replica of range ${rangeId} here` }
-      if (!replica.isLeader) return { kind: 'not-leader', leader: replica.leaderNode }
-      const status = replica.status()
-      const target =
-        node === undefined
-          ? status.progress
-              .filter(item => !item.learner && item.replica !== replica.replicaId && item.recentActive)
-              .sort((a, b) => b.match - a.match)[0]?.replica
-          : replica.descriptor.replicas.find(item => item.node === node)?.replicaId
-      if (target === undefined)
-        return {
-          kind: 'not-found',
-          message: node === undefined ? 'no other voter answers' : `no replica on node ${node}`,
-        }
-      if (target === replica.replicaId) return { kind: 'done' }
-      const refused = replica.transferLeadership(target)
-      if (refused !== undefined) return { kind: 'conflict', message: refused }
-      const deadlineMs = clock.monotonicMs() + store.electionTimeoutMs * 2
-      const moved = await store.waitTick(() => !replica.isLeader && replica.leaderNode !== undefined, deadlineMs)
-      return moved
-        ? { kind: 'done' }
-        : { kind: 'conflict', message: 'the target did not take over within an election timeout; leadership stays' }
+      return handOver(store, replica, node)
     },
 
     nodes: () => registry.records(),

@@ -31,6 +31,7 @@ describe('what followers need', () => {
     next: asIndex(60),
     state: 'replicate',
     recentActive: true,
+    silentTicks: 0,
     learner: false,
     ...changes,
   })

@@ -5,13 +5,20 @@ import { asNodeId, asRangeId, asReplicaId } from '../../src/base/ids.ts'
 import { quorate } from '../../src/proto/quorate.js'
 import type { RaftStatus } from '../../src/raft/types.ts'
 import { type RangeDescriptor, type ReplicaDescriptor, decodeReplicaBytes } from '../../src/range/descriptor.ts'
-import { Membership } from '../../src/range/membership.ts'
+import { Membership, type MembershipOptions } from '../../src/range/membership.ts'
 import { storeIdOf } from '../../src/range/node-registry.ts'
 import type { Replica } from '../../src/range/replica.ts'
 import { systemClock } from '../../src/time/system-clock.ts'
 import { timestampZero } from '../../src/time/timestamp.ts'
 
-const options = { clock: systemClock, votersTarget: 5, isRegistered: () => true }
+const options: MembershipOptions = {
+  clock: systemClock,
+  votersTarget: 5,
+  promoteLagEntries: 10,
+  electionTimeoutMs: 50,
+  isRegistered: () => true,
+  handOver: async () => ({ kind: 'done' }),
+}
 const n2 = asNodeId('n2')
 const formerSelf = quorate.v1.NodeRecord.create({ id: 'n2', storeId: Buffer.alloc(16, 0xaa) })
 const itself = quorate.v1.NodeRecord.create({ id: 'n2', storeId: Buffer.alloc(16, 0xbb) })
@@ -57,7 +64,7 @@ class LeaderWithInheritance {
       learnersNext: [],
       autoLeave: false,
     }
-    const status: Partial<RaftStatus> = { configuration }
+    const status: Partial<RaftStatus> = { id: asReplicaId(1), configuration, progress: [] }
     const replica: Partial<Replica> = {
       isLeader: true,
       rangeId: asRangeId(1),

@@ -66,6 +66,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       logRetainedBytes: pick(1, 2_000, 64 * mebibyte),
       logSegmentBytes: pick(8_192, 32_768, 131_072),
       historyRetentionMs: pick(2_000, 10_000, 600_000),
+      promoteLagEntries: [4, 64, 1_024][seed % 3] as number,
       drainMs: 1_000,
     },
     encodes: prng.below(8) === 0,

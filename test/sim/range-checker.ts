@@ -4,6 +4,7 @@
 import { strict as assert } from 'node:assert'
 import { asIndex, type RangeId, type ReplicaId } from '../../src/base/ids.ts'
 import type { RecoveredReplica } from '../../src/log/log.ts'
+import { decodeConfigurationChange } from '../../src/raft/configuration-change.ts'
 import type { Configuration, Entry, Message, RaftStatus } from '../../src/raft/types.ts'
 import type { Replica } from '../../src/range/replica.ts'
 import { Model } from './model.ts'
@@ -14,6 +15,8 @@ interface Seen {
   applied: number
   closed: number
   lastIndex: number
+  /** Up to here its own proposals were looked at. */
+  logIndex: number
   /** Up to here the entries were compared with those that are committed. */
   checkedTo: number
   isLeader: boolean
@@ -37,6 +40,7 @@ interface Promised {
 }
 
 const entriesBytes = 1 << 20
+const lagSlack = 8
 
 export class RangeChecker {
   readonly rangeId: RangeId
@@ -44,6 +48,7 @@ export class RangeChecker {
   /** Leaders seen, one a term. */
   readonly leaders = new Map<number, ReplicaId>()
   readonly start: number
+  readonly #promoteLagEntries: number
   readonly #committed: Entry[] = []
   readonly #hashes = new Map<number, string>()
   readonly #said = new Map<ReplicaId, Said>()
@@ -51,8 +56,9 @@ export class RangeChecker {
   readonly #seen = new WeakMap<Replica, Seen>()
   #promised: Promised = { stamp: 0, index: 0 }
 
-  constructor(rangeId: RangeId, start: number) {
+  constructor(rangeId: RangeId, start: number, promoteLagEntries: number) {
     this.rangeId = rangeId
+    this.#promoteLagEntries = promoteLagEntries
     this.start = start
     this.model = new Model(start)
   }
@@ -144,6 +150,7 @@ export class RangeChecker {
         applied: -1,
         closed: 0,
         lastIndex: 0,
+        logIndex: replica.log.lastIndex,
         checkedTo: this.start,
         isLeader: false,
         configuration: status.configuration,
@@ -165,6 +172,7 @@ export class RangeChecker {
       if (!seen.isLeader || seen.term !== term) this.#checkCompleteness(replica)
       else assert.ok(lastIndex >= seen.lastIndex, 'a leader never overwrites or deletes entries of its log')
       this.#checkProgress(replica, status)
+      this.#checkChanges(replica, status, seen.logIndex)
     }
     // A leader's log is as its core sees it; another's may hold a suffix that its next Ready overwrites.
     const settled = isLeader ? commit : applied
@@ -178,6 +186,7 @@ export class RangeChecker {
     seen.applied = applied
     seen.closed = state.closed
     seen.lastIndex = lastIndex
+    seen.logIndex = replica.log.lastIndex
     seen.isLeader = isLeader
     seen.configuration = status.configuration
   }
@@ -238,6 +247,40 @@ export class RangeChecker {
       .entries(asIndex(from), asIndex(log.lastIndex + 1), entriesBytes)
       .filter(entry => entry.kind === 'configuration')
     assert.ok(unapplied.length <= 1, `one unapplied configuration at a time: ${unapplied.map(entry => entry.index)}`)
+  }
+
+  /** The range is never left to voters of whom no majority lives, nor to a newcomer that lacks much of the log (DESIGN.md 5). */
+  #checkChanges(replica: Replica, status: RaftStatus, from: number): void {
+    const { log } = replica
+    const after = Math.max(from, log.truncatedIndex)
+    if (after >= log.lastIndex || replica.isInstalling) return
+    for (const entry of log.entries(asIndex(after + 1), asIndex(log.lastIndex + 1), entriesBytes)) {
+      if (entry.kind !== 'configuration' || entry.term !== status.term || entry.index <= status.applied) continue
+      const { steps } = decodeConfigurationChange(entry.data)
+      if (steps.length === 0) continue
+      const voters = new Set(status.configuration.voters)
+      for (const { kind, replica: changed } of steps) {
+        if (kind === 'add-voter') voters.add(changed)
+        else voters.delete(changed)
+      }
+      const live = [...voters].filter(voter => isLive(status, voter))
+      // By the same voters as now it is committed in any case, or never.
+      const isSame = String([...voters].sort((a, b) => a - b)) === String(status.configuration.voters)
+      assert.ok(
+        isSame || live.length * 2 > voters.size,
+        `a change leaves voters with a live majority: ${entry.index} leaves ${[...voters]}, of whom ${live} live`,
+      )
+      for (const { kind, replica: promoted } of steps) {
+        if (kind !== 'add-voter') continue
+        const match = status.progress.find(item => item.replica === promoted)?.match ?? 0
+        // Since it was judged a little more may have been committed.
+        const lagMax = 2 * this.#promoteLagEntries + lagSlack
+        assert.ok(
+          match > 0 && match + lagMax >= status.commit,
+          `who is promoted has caught up: ${promoted} is at ${match} of ${status.commit}`,
+        )
+      }
+    }
   }
 
   /** State machine safety: what is committed is the same everywhere, for ever. */
@@ -311,6 +354,13 @@ export class RangeChecker {
     }
     return said
   }
+}
+
+/** It answered this leader, and within an election timeout or so. */
+function isLive(status: RaftStatus, voter: ReplicaId): boolean {
+  if (voter === status.id) return true
+  const progress = status.progress.find(item => item.replica === voter)
+  return progress?.recentActive === true && Number.isFinite(progress.silentTicks)
 }
 
 function hasMajority({ voters, votersOutgoing }: Configuration, isCounted: (voter: ReplicaId) => boolean): boolean {

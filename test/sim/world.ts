@@ -91,7 +91,7 @@ export class World implements NodeObserver {
   checker(rangeId: RangeId): RangeChecker {
     let checker = this.#checkers.get(rangeId)
     if (checker === undefined) {
-      checker = new RangeChecker(rangeId, rangeStart)
+      checker = new RangeChecker(rangeId, rangeStart, this.options.limits.promoteLagEntries)
       this.#checkers.set(rangeId, checker)
     }
     return checker

@@ -34,3 +34,5 @@ export const crashes: readonly FaultKind[] = ['kill', 'power-loss', 'kill-majori
 export const leftBehind: readonly FaultKind[] = ['isolate', 'kill', 'split', 'pause']
 /** Another leads before the one before it knows. */
 export const staleLeaders: readonly FaultKind[] = ['stutter-leader', 'pause-leader', 'isolate', 'transfer', 'split']
+/** Members come and go while others are down. */
+export const membersAndCrashes: readonly FaultKind[] = ['remove', 'kill', 'isolate', 'pause']

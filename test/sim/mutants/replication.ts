@@ -1,5 +1,6 @@
 // Known bugs of log replication and of membership (rows 10 to 23), as edits of the core.
 
+import { membersAndCrashes } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const follower = 'src/raft/follower.ts'
@@ -246,5 +247,44 @@ export const replicationMutants: readonly Mutant[] = [
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'script transfer' },
+  },
+  {
+    name: 'promotes-at-once',
+    rows: [0],
+    does: 'A learner is promoted at once, however far behind.',
+    edits: [
+      {
+        file: 'src/range/change-rules.ts',
+        find: "if (progress.state === 'snapshot' || progress.match === 0 || progress.match + rules.lagMax < status.commit)",
+        replace: 'if (progress.match + rules.lagMax < 0)',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1 },
+  },
+  {
+    name: 'promotes-the-dead',
+    rows: [0],
+    does: 'A learner is promoted, and a voter counted on, that has not answered since the change was asked for.',
+    edits: [
+      {
+        file: 'src/range/change-rules.ts',
+        find: 'progress === undefined || progress.silentTicks >= rules.heardWithinTicks',
+        replace: 'progress === undefined',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/change-rules.test.ts' },
+  },
+  {
+    name: 'removes-without-majority',
+    rows: [0],
+    does: 'A member is removed although those who are left have no live majority.',
+    edits: [
+      {
+        file: 'src/range/change-rules.ts',
+        find: 'voters.length === 0 || voters.length - troubles.length >= needed',
+        replace: 'voters.length - troubles.length < needed + voters.length',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 29, kinds: membersAndCrashes, overrides: { faultEveryMs: 400 } },
   },
 ]
