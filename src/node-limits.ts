@@ -29,6 +29,13 @@ export interface NodeLimits {
   readonly blockCacheBytes: number
   /** A log entry carries at most this much, so that an append fits the peers' receive limit many times over. */
   readonly entryBytes: number
+  /** Keys that the requests gathered in one entry put, delete or compare: an entry holds up the flush of the engine. */
+  readonly entryKeyOperations: number
+  /**
+   * So many of them are applied in one turn of the event loop, or as many as fit in 10 ms; then heartbeats and all else have
+   * theirs. It depends on the machine and not on the log: what is applied is the same however it is cut.
+   */
+  readonly applyTurnKeyOperations: number
   /** Client bytes waiting to be proposed in a range; past it: overloaded. */
   readonly proposalQueueBytes: number
   /** Proposed and uncommitted bytes of a range; past it: overloaded. */
@@ -60,6 +67,8 @@ export const defaultLimits: NodeLimits = {
   rowCacheBytes: rowCacheBytesDefault,
   blockCacheBytes: blockCacheBytesDefault,
   entryBytes: mebibyte,
+  entryKeyOperations: 16_384,
+  applyTurnKeyOperations: 4_096,
   proposalQueueBytes: 64 * mebibyte,
   uncommittedBytes: 64 * mebibyte,
   logRetainedBytes: 64 * mebibyte,
@@ -94,6 +103,7 @@ const timerMsMax = 2 ** 31 - 1
 /** The same limit at the gateway and at the client port: they follow the leader's, unless they are set themselves. */
 const followers: Readonly<Record<string, readonly string[]>> = {
   'write.keyBytes': ['gateway.keyBytesMax'],
+  'write.batchKeyOperations': ['gateway.batchKeyOperationsMax'],
   'write.valueBytes': ['gateway.valueBytesMax'],
   'write.requestBytes': ['gateway.requestBytesMax', 'server.requestBytesMax'],
 }

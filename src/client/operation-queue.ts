@@ -9,6 +9,8 @@ export interface QueueLimits {
   readonly bytesMax: number
 }
 
+const uncounted = { max: Number.POSITIVE_INFINITY, of: () => 0 }
+
 export class OperationQueue<Request, Answer> {
   readonly #limits: QueueLimits
   #operations: Operation<Request, Answer>[] = []
@@ -46,23 +48,28 @@ export class OperationQueue<Request, Answer> {
 
   /**
    * The next batch: at least one operation, at most `operationsMax`, and `bytesMax` unless one alone is larger. Only
-   * those that go with the first one; settled ones are dropped.
+   * those that go with the first one; settled ones are dropped. `keyOperations`: likewise how many keys they touch.
    */
   take(
     operationsMax: number,
     bytesMax: number,
     goesWith: (first: Request, other: Request) => boolean = () => true,
+    keyOperations: { readonly max: number; readonly of: (request: Request) => number } = uncounted,
   ): Operation<Request, Answer>[] {
     const taken: Operation<Request, Answer>[] = []
     const left: Operation<Request, Answer>[] = []
     let bytes = 0
+    let keys = 0
     let leftBytes = 0
     let isFull = false
     for (const operation of this.#operations) {
       if (operation.isSettled) continue
       const first = taken[0]
       if (first !== undefined && !isFull) {
-        isFull = taken.length >= operationsMax || bytes + operation.bytes > bytesMax
+        isFull =
+          taken.length >= operationsMax ||
+          bytes + operation.bytes > bytesMax ||
+          keys + keyOperations.of(operation.request) > keyOperations.max
       }
       if (isFull || (first !== undefined && !goesWith(first.request, operation.request))) {
         left.push(operation)
@@ -70,6 +77,7 @@ export class OperationQueue<Request, Answer> {
       } else {
         taken.push(operation)
         bytes += operation.bytes
+        keys += keyOperations.of(operation.request)
       }
     }
     this.#operations = left

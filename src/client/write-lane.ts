@@ -7,6 +7,7 @@
 
 import { assert } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
+import { keyOperationsOf } from '../base/key-operations.ts'
 import { SessionNumbers, sessionIdBytes } from '../base/session-numbers.ts'
 import { quorate } from '../proto/quorate.js'
 import { clockSkewMaxMs } from '../time/hybrid-clock.ts'
@@ -42,6 +43,8 @@ interface WriteBatch {
 }
 
 const leaveEarlyMsMin = 50
+/** What nodes take in one request (gateway limit batchKeyOperationsMax), unless they are told otherwise. */
+const keyOperations = { max: 16_384, of: keyOperationsOf }
 
 export class WriteLane {
   readonly #cluster: Cluster
@@ -80,7 +83,8 @@ export class WriteLane {
     const { writeBatchesInFlight, batchOperationsMax, batchBytesMax } = cluster.settings
     while (this.#underWay.size < writeBatchesInFlight) {
       const part = this.#parts.shift()
-      const batch = part ?? this.#createBatch(this.#intake.queue.take(batchOperationsMax, batchBytesMax))
+      const batch =
+        part ?? this.#createBatch(this.#intake.queue.take(batchOperationsMax, batchBytesMax, undefined, keyOperations))
       if (batch === undefined) return
       if (batch.isDone) continue
       this.#underWay.add(batch)

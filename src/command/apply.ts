@@ -1,7 +1,10 @@
 // Applies one entry: each operation is evaluated here, in order, the same on every replica (DESIGN.md 3, step 5). It reads
 // the entry and the range's state and nothing else: no clock, no configuration, no node id.
 //
-// Synchronous as long as nothing must be scanned, so that a common entry costs no promise.
+// Synchronous as long as nothing must be scanned and its turn is not over, so that a common entry costs no promise. Where
+// there is more, it gives way between two operations, never within one: whoever reads in between sees the state after the
+// one and before the other, which is a state that the log has. The entry's stamps count only once all of it is applied, so
+// reads of an instant see all of it or nothing.
 
 import { assert } from '../base/assert.ts'
 import type { Index, Keyspace, Term } from '../base/ids.ts'
@@ -9,8 +12,9 @@ import { quorate } from '../proto/quorate.js'
 import { type Timestamp, asTimestamp } from '../time/timestamp.ts'
 import { applyCommit } from './commit.ts'
 import { applyDeleteRange } from './delete-range.ts'
-import type { ApplyContext, OperationContext } from './effect.ts'
+import type { ApplyContext, ApplyTurn, OperationContext } from './effect.ts'
 import { type EntryHeader, decodeEntry } from './entry.ts'
+import { keyOperationsOf } from '../base/key-operations.ts'
 import { applyDelete, applyPut } from './put.ts'
 import type { RangeState } from './range-state.ts'
 
@@ -49,6 +53,8 @@ export function applyEntry(
   // Routed by another generation: what it meant for this range may be another's now (DESIGN.md 11).
   if (header.generation !== context.state.generation)
     return finish(entry.requests.map(() => ({ kind: 'range-mismatch' })))
+  // Before it is decoded: that takes its part of the turn.
+  context.turn.spend(0)
   const batches = decoded ?? entry.requests.map(request => quorate.v1.WriteBatch.decode(request))
   return applyBatches(context, index, header, batches, finish)
 }
@@ -102,9 +108,12 @@ function applyBatch(
     operation.keyspace,
     batch.writes.flatMap(write => write.put?.key ?? []),
   )
-  const from = (start: number): Outcomes | Promise<Outcomes> => {
+  const { turn } = context
+  const from = (start: number, hasWaited: boolean): Outcomes | Promise<Outcomes> => {
     for (let at = start; at < batch.writes.length; at++) {
+      if (turn.isOver && !(hasWaited && at === start)) return inNextTurn(turn, () => from(at, true))
       const write = batch.writes[at]!
+      turn.spend(keyOperationsOf(write))
       const stamp = asTimestamp(first + at)
       if (session !== undefined) {
         const verdict = sessions.judge(session, write.number ?? 0, batch.notAfter, stamp)
@@ -119,14 +128,26 @@ function applyBatch(
       if (outcome instanceof Promise)
         return outcome.then(settled => {
           settle(write, settled)
-          return from(at + 1)
+          return from(at + 1, false)
         })
       settle(write, outcome)
     }
     if (session !== undefined) sessions.raiseFloor(session, batch.floor)
     return outcomes
   }
-  return from(0)
+  return from(0, false)
+}
+
+function inNextTurn<Result>(turn: ApplyTurn, work: () => Result | Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    turn.next(() => {
+      try {
+        resolve(work())
+      } catch (error) {
+        reject(error as Error)
+      }
+    })
+  })
 }
 
 function applyWrite(

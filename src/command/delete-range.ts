@@ -3,10 +3,9 @@
 import { quorate } from '../proto/quorate.js'
 import type { Timestamp } from '../time/timestamp.ts'
 import { type OperationContext, writeKey } from './effect.ts'
+import { deleteRangeKeysDefault } from '../base/key-operations.ts'
 
-/** Part of the command's meaning, so never configured: what `limit` 0 asks for. */
-const keysDefault = 1_000
-/** Likewise: what is removed is kept as history, in one record. */
+/** Part of the command's meaning, so never configured: what is removed is kept as history, in one record. */
 const removedBytesMax = 4 * 1024 * 1024
 const empty = new Uint8Array(0)
 
@@ -31,7 +30,7 @@ export async function applyDeleteRange(
   operation: quorate.v1.IDeleteRangeOp,
   stamp: Timestamp,
 ): Promise<quorate.v1.IOutcome> {
-  const limit = operation.limit || keysDefault
+  const limit = operation.limit || deleteRangeKeysDefault
   const found = await context.versions.rangeKeys(
     context.keyspace,
     operation.start ?? empty,

@@ -5,9 +5,18 @@ import type { VersionStore } from '../mvcc/version-store.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RangeState } from './range-state.ts'
 
+/** Bounds what is applied without giving way to others. It says when, and has no part in what. */
+export interface ApplyTurn {
+  readonly isOver: boolean
+  spend(keyOperations: number): void
+  /** Runs `work` in a later turn, in which it may do one piece without asking again. */
+  next(work: () => void): void
+}
+
 export interface ApplyContext {
   readonly state: RangeState
   readonly versions: VersionStore
+  readonly turn: ApplyTurn
   /** A write of the system keyspace, after it took effect; undefined: deleted. */
   readonly onSystemWrite?: (key: Uint8Array, value: Uint8Array | undefined) => void
 }

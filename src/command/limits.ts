@@ -7,8 +7,13 @@ export interface WriteLimits {
   readonly valueBytes: number
   /** A request is one piece of one log entry. */
   readonly requestBytes: number
-  /** One slice of the apply loop stays short. */
+  /** Each write has an outcome, and a stamp of its own. */
   readonly batchWrites: number
+  /**
+   * Keys that the writes of one request put, delete or compare: what it costs to decode and to apply, whatever its bytes.
+   * It admits the largest DeleteRange, and 64 commits that each compare and change as many keys as a commit may.
+   */
+  readonly batchKeyOperations: number
   /** How far ahead of the leader's clock `notAfter` may lie: a session's table is kept until then. */
   readonly notAfterAheadMs: number
   readonly commitCompares: number
@@ -22,6 +27,7 @@ export const defaultWriteLimits: WriteLimits = {
   valueBytes: 1024 * 1024,
   requestBytes: 4 * 1024 * 1024,
   batchWrites: 4_096,
+  batchKeyOperations: 16_384,
   notAfterAheadMs: 15 * 60 * 1000,
   commitCompares: 128,
   commitChanges: 128,

@@ -95,6 +95,11 @@ export class RangeState {
     this.#staged = { last, closed }
   }
 
+  /** Nothing that can be read is stamped above it, in the middle of an entry either. */
+  get readStamp(): Timestamp {
+    return this.#staged?.last ?? this.lastStamp
+  }
+
   /** The entry at `index` is applied. */
   advance(index: Index, term: Term): void {
     assert(index === this.#appliedIndex + 1, 'entries are applied once each, in order')

@@ -4,12 +4,18 @@
 import { quorate } from '../proto/quorate.js'
 import { type Timestamp, addMs } from '../time/timestamp.ts'
 import { deleteRangeFault } from './delete-range.ts'
+import { keyOperationsOf } from '../base/key-operations.ts'
 import { type WriteLimits, sessionIdBytes } from './limits.ts'
 
 export type ParseLimits = WriteLimits
 
 export type ParsedBatch =
-  | { readonly kind: 'ok'; readonly batch: quorate.v1.WriteBatch; readonly operations: number }
+  | {
+      readonly kind: 'ok'
+      readonly batch: quorate.v1.WriteBatch
+      readonly operations: number
+      readonly keyOperations: number
+    }
   | { readonly kind: 'invalid'; readonly message: string; readonly details?: Readonly<Record<string, string>> }
   | { readonly kind: 'too-large'; readonly limit: string; readonly limitBytes: number; readonly value: number }
 
@@ -34,15 +40,19 @@ export function parseWriteBatch(bytes: Uint8Array, limits: ParseLimits, now: Tim
   if (batch.keyspace > 254) return invalid(`there is no keyspace ${batch.keyspace}`)
   if (!isWhole(batch.floor)) return invalid('floor is no integer below 2^53')
   let last = 0
+  let keyOperations = 0
   for (const write of writes) {
     if (!isWhole(write.number)) return invalid("a write's number is no integer below 2^53")
+    keyOperations += keyOperationsOf(write)
     if (session.length > 0 && !((write.number ?? 0) > last))
       return invalid('the numbers of a batch ascend from above 0')
     last = write.number ?? 0
     const fault = faultOf(write, limits)
     if (fault !== undefined) return fault
   }
-  return { kind: 'ok', batch, operations: writes.length }
+  if (keyOperations > limits.batchKeyOperations)
+    return tooLarge('batchKeyOperations', limits.batchKeyOperations, keyOperations)
+  return { kind: 'ok', batch, operations: writes.length, keyOperations }
 }
 
 function faultOf(write: quorate.v1.IWrite, limits: WriteLimits): Fault | undefined {

@@ -159,10 +159,12 @@ export function createGateway(options: GatewayOptions): Gateway {
     deadlineMs: number,
     signal: AbortSignal | undefined,
   ): Promise<WriteDone> {
-    const outline = outlineWriteBatch(writes)
+    const outline = outlineWriteBatch(writes, limits.batchKeyOperationsMax)
     if (outline === undefined) throw new KvError('invalid-argument', 'the bytes of `writes` are no WriteBatch')
     refuseSystemKeyspace(outline.keyspace)
     if (outline.writeCount > limits.batchOpsMax) throw tooLarge('batchOpsMax', limits.batchOpsMax, outline.writeCount)
+    if (outline.keyOperations > limits.batchKeyOperationsMax)
+      throw tooLarge('batchKeyOperationsMax', limits.batchKeyOperationsMax, outline.keyOperations)
     const retry = retryUntil(deadlineMs, signal)
     const { clock: seen, hops } = header
     if (outline.sessionBytes > 0) return router.write({ ...route, clock: seen, writes, hops }, retry)

@@ -9,6 +9,8 @@ export interface GatewayLimits {
   /** Bytes of keys and values in one Commit. */
   readonly requestBytesMax: number
   readonly batchOpsMax: number
+  /** Keys that the writes of one request put, delete or compare: it is refused before anything of it is decoded. */
+  readonly batchKeyOperationsMax: number
   /** Bytes of keys and values in what the unary writes of one tick become: below what one log entry carries. */
   readonly joinedBytesMax: number
   /** Unary writes that wait for an answer under the gateway's own session. */
@@ -36,6 +38,7 @@ export const gatewayLimitsDefault: GatewayLimits = {
   valueBytesMax: 1024 * 1024,
   requestBytesMax: 4 * 1024 * 1024,
   batchOpsMax: 20_000,
+  batchKeyOperationsMax: 16_384,
   joinedBytesMax: 512 * 1024,
   ownWritesMax: 50_000,
   ownBytesMax: 64 * 1024 * 1024,

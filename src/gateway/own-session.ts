@@ -7,6 +7,7 @@
 import { assert } from '../base/assert.ts'
 import { KvError, isKvError } from '../base/errors.ts'
 import { type RangeId, userKeyspace } from '../base/ids.ts'
+import { keyOperationsOf } from '../base/key-operations.ts'
 import type { SessionNumbers } from '../base/session-numbers.ts'
 import { quorate } from '../proto/quorate.js'
 import type { Clock } from '../time/clock.ts'
@@ -48,6 +49,7 @@ interface Group {
   readonly route: Route
   readonly members: Waiting[]
   bytes: number
+  keyOperations: number
   clock: Timestamp
   deadlineMs: number
 }
@@ -77,9 +79,11 @@ export class OwnSession {
       return Promise.reject(new KvError('overloaded', 'too many unary writes wait in this gateway', options))
     }
     return new Promise((resolve, reject) => {
-      const group = this.#groupFor(route, bytes)
+      const keyOperations = keyOperationsOf(write)
+      const group = this.#groupFor(route, bytes, keyOperations)
       group.members.push({ write, bytes, resolve, reject })
       group.bytes += bytes
+      group.keyOperations += keyOperations
       if (clock > group.clock) group.clock = clock
       // Each caller's own deadline still ends its call; the batch lives as long as its most patient member.
       if (deadlineMs > group.deadlineMs) group.deadlineMs = deadlineMs
@@ -104,15 +108,18 @@ export class OwnSession {
     return { writes, settle: () => given.forEach(number => numbers.settled(number)) }
   }
 
-  #groupFor(route: Route, bytes: number): Group {
+  #groupFor(route: Route, bytes: number, keyOperations: number): Group {
     const { limits } = this.#options
     const found = this.#open.findLast(
       group => group.route.rangeId === route.rangeId && group.route.generation === route.generation,
     )
     const fits =
-      found !== undefined && found.members.length < limits.batchOpsMax && found.bytes + bytes <= limits.joinedBytesMax
+      found !== undefined &&
+      found.members.length < limits.batchOpsMax &&
+      found.bytes + bytes <= limits.joinedBytesMax &&
+      found.keyOperations + keyOperations <= limits.batchKeyOperationsMax
     if (fits) return found
-    const group: Group = { route, members: [], bytes: 0, clock: 0 as Timestamp, deadlineMs: 0 }
+    const group: Group = { route, members: [], bytes: 0, keyOperations: 0, clock: 0 as Timestamp, deadlineMs: 0 }
     this.#open.push(group)
     return group
   }

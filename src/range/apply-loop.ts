@@ -1,14 +1,11 @@
-// The order in which a replica applies: one entry after another, in slices, giving way to heartbeats in between, and
+// The order in which a replica applies: one entry after another, in turns, giving way to heartbeats in between, and
 // without a promise where an entry needs none. It knows nothing of what applying means.
 
 import type { Entry } from '../raft/types.ts'
-import type { Clock } from '../time/clock.ts'
-
-/** Longer than this without giving way, and heartbeats wait (slices of at most 10 ms). */
-const sliceMs = 10
+import type { ApplyTurn } from './apply-turn.ts'
 
 export interface ApplyLoopOptions {
-  readonly clock: Clock
+  readonly turn: ApplyTurn
   /** More is dirty than the engine should hold: go on when `resume` is called. */
   readonly isHeld: () => boolean
   readonly applyOne: (entry: Entry) => Promise<void> | undefined
@@ -57,16 +54,21 @@ export class ApplyLoop {
   }
 
   resume(): void {
+    if (!this.#isResumeDue) this.#applyWaiting(false)
+  }
+
+  #applyWaiting(hasWaited: boolean): void {
     if (this.#isBusy || this.#isStopped || this.#isPaused) return
-    const { clock, isHeld, applyOne } = this.#options
-    const begunMs = clock.monotonicMs()
+    const { turn, isHeld, applyOne } = this.#options
     let at = 0
     try {
       while (at < this.#waiting.length && !isHeld()) {
-        if (clock.monotonicMs() - begunMs > sliceMs) {
+        if (turn.isOver && !(hasWaited && at === 0)) {
           this.#resumeSoon()
           break
         }
+        // Every entry is some work, whatever it carries.
+        turn.spend(1)
         const pending = applyOne(this.#waiting[at++]!)
         if (pending === undefined) continue
         this.#await(pending)
@@ -93,9 +95,9 @@ export class ApplyLoop {
   #resumeSoon(): void {
     if (this.#isResumeDue) return
     this.#isResumeDue = true
-    this.#options.clock.defer(() => {
+    this.#options.turn.next(() => {
       this.#isResumeDue = false
-      this.resume()
+      this.#applyWaiting(true)
     })
   }
 

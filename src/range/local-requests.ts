@@ -168,7 +168,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     try {
       versions.warm(keyspace, keys)
       const items = keys.map(key => toItem(versions.get(keyspace, key)))
-      return { kind: 'done', items, clock: replica.state.lastStamp }
+      return { kind: 'done', items, clock: replica.state.readStamp }
     } catch (error) {
       return unreadable(replica, error)
     }
@@ -272,7 +272,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
           kind: 'done',
           items: found.slice(0, request.limit).map(toItemWithKey),
           more: found.length > request.limit,
-          clock: replica.state.lastStamp,
+          clock: replica.state.readStamp,
         }
       })
     },

@@ -4,16 +4,26 @@
 // Invariants: each request is answered exactly once; the queue's bytes are bounded; an entry that was applied under
 // another term than it was proposed in was overwritten, and its requests were certainly not applied.
 
+import { must } from '../base/assert.ts'
 import type { Index, NodeId, Term } from '../base/ids.ts'
+import type { ApplyResult } from '../command/apply.ts'
 import type { quorate } from '../proto/quorate.js'
+import type { Timestamp } from '../time/timestamp.ts'
 import type { WriteAnswer } from './local-store.ts'
 
 export interface PendingWrite {
   readonly writes: Uint8Array
   readonly batch: quorate.v1.WriteBatch
   readonly operations: number
+  /** Keys that it touches when it is applied. */
+  readonly keyOperations: number
   readonly deadlineMs: number
   readonly answer: (answer: WriteAnswer) => void
+}
+
+export interface EntryLimits {
+  readonly entryBytes: number
+  readonly entryKeyOperations: number
 }
 
 interface ProposedEntry {
@@ -47,13 +57,18 @@ export class Proposals {
     this.#waitingBytes += write.writes.length
   }
 
-  /** The next writes for one entry: as many as fit in `bytesMax`, at least one. */
-  takeForEntry(bytesMax: number): readonly PendingWrite[] {
+  /** The next writes for one entry: as many as fit in both limits, at least one. */
+  takeForEntry({ entryBytes, entryKeyOperations }: EntryLimits): readonly PendingWrite[] {
     let bytes = 0
+    let keyOperations = 0
     let count = 0
     for (const write of this.#waiting) {
-      if (count > 0 && bytes + write.writes.length > bytesMax) break
       bytes += write.writes.length
+      keyOperations += write.keyOperations
+      if (count > 0 && (bytes > entryBytes || keyOperations > entryKeyOperations)) {
+        bytes -= write.writes.length
+        break
+      }
       count++
     }
     const taken = count === this.#waiting.length ? this.#waiting : this.#waiting.slice(0, count)
@@ -113,6 +128,23 @@ export class Proposals {
     for (const writes of [this.#applying, ...this.#proposed.map(entry => entry.writes)])
       for (const write of writes) if (write.deadlineMs <= nowMs) write.answer({ kind: 'unknown-outcome' })
   }
+}
+
+/** One result each, in the order of the entry. */
+export function answerApplied(
+  writes: readonly PendingWrite[],
+  { requests }: ApplyResult,
+  clock: Timestamp,
+  generation: number,
+): void {
+  writes.forEach((write, at) => {
+    const result = must(requests[at])
+    write.answer(
+      result.kind === 'done'
+        ? { kind: 'done', outcomes: result.outcomes, clock }
+        : { kind: 'range-mismatch', generation },
+    )
+  })
 }
 
 /** Wraps a resolver so that the first answer counts and later ones are nothing. */

@@ -11,10 +11,12 @@ import type { Clock } from '../time/clock.ts'
 import type { HybridClock } from '../time/hybrid-clock.ts'
 import type { Channel } from '../transport/transport.ts'
 import type { RangeDescriptor } from './descriptor.ts'
+import type { ApplyTurn } from './apply-turn.ts'
 import type { Replica } from './replica.ts'
 
 export interface ReplicaLimits {
   readonly entryBytes: number
+  readonly entryKeyOperations: number
   readonly proposalQueueBytes: number
   readonly uncommittedBytes: number
   readonly logRetainedBytes: number
@@ -40,6 +42,8 @@ export interface ReplicaHost {
   readonly timing: ReplicaTiming
   readonly commandVersion: number
   readonly logger: Logger
+  /** The replicas of a node apply in turns that they share. */
+  readonly applyTurn: ApplyTurn
   random(bound: number): number
   send(replica: Replica, to: ReplicaId, channel: Channel, message: Message): void
   /** `term`: of the leader that asks for it. By the time it is sent, this replica may lead no more. */

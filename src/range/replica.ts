@@ -4,7 +4,7 @@
 // Invariants: a message that depends on a flush leaves after it; entries are applied once each, in order, and only when
 // committed and synced here; stamps grow strictly along the log; between `ready()` and what it asks for nothing awaits.
 
-import { assert, must } from '../base/assert.ts'
+import { assert } from '../base/assert.ts'
 import type { Index, NodeId, RangeId, ReplicaId, Term } from '../base/ids.ts'
 import { noReplica, userKeyspace } from '../base/ids.ts'
 import { applyEntry } from '../command/apply.ts'
@@ -40,10 +40,11 @@ import {
 import type { Refusal, WriteAnswer, WriteRequest } from './local-store.ts'
 import { LogRetention } from './log-retention.ts'
 import type { ReplicaHost } from './replica-host.ts'
-import { Proposals, answerOnce } from './proposals.ts'
+import { Proposals, answerApplied, answerOnce } from './proposals.ts'
 import { proposalBytesMax, proposalRefusal } from './proposal-refusal.ts'
 import { ReadQueue } from './read-queue.ts'
 import { mergeLogStamps, mergeStamps } from './stamps.ts'
+import { admissionRefusal } from './write-admission.ts'
 
 const appendBytesMax = 1024 * 1024
 const inflightMessagesMax = 64
@@ -98,7 +99,7 @@ export class Replica {
       { log, hardState, configuration: decodeConfiguration(state.configuration), applied: state.appliedIndex },
     )
     this.#applying = new ApplyLoop({
-      clock: host.clock,
+      turn: host.applyTurn,
       isHeld: () => host.isApplyHeld(),
       applyOne: entry => this.#applyOne(entry),
       onPoisoned: error => host.onPoisoned(this, error),
@@ -193,15 +194,17 @@ export class Replica {
   }
 
   /** `isInternal`: the node's own writes, which alone may change the system keyspace. */
-  write(request: WriteRequest, isInternal = false): Promise<WriteAnswer> {
+  write(request: WriteRequest, isInternal = false, hasWaited = false): Promise<WriteAnswer> {
     if (this.#stopped !== undefined) return Promise.resolve(this.#stopped)
     if (!this.isLeader) return Promise.resolve({ kind: 'not-leader', leader: this.leaderNode })
-    if (request.generation !== 0 && request.generation !== this.#descriptor.generation)
-      return Promise.resolve({ kind: 'range-mismatch', generation: this.#descriptor.generation })
-    if (this.proposals.waitingBytes + request.writes.length > this.#host.limits.proposalQueueBytes)
-      return Promise.resolve({ kind: 'overloaded', queue: 'proposals', retryAfterMs: 50 })
-    if (this.#host.log.bytesOnDisk > this.#host.limits.logBytes)
-      return Promise.resolve({ kind: 'overloaded', queue: 'log', retryAfterMs: 200 })
+    const refusal = admissionRefusal(this.#host, request, this.#descriptor.generation, this.proposals)
+    if (refusal !== undefined) return Promise.resolve(refusal)
+    const { applyTurn } = this.#host
+    // Many large requests may have come at once: they are decoded in turns, too. By its turn all else is judged anew.
+    if (applyTurn.isOver && !hasWaited)
+      return new Promise(resolve => applyTurn.next(() => resolve(this.write(request, isInternal, true))))
+    applyTurn.spend(1)
+    applyTurn.spend(0)
     const parsed = parseWriteBatch(request.writes, this.#host.limits.parse, this.#host.hybridClock.peek())
     if (parsed.kind !== 'ok') return Promise.resolve(parsed)
     if (parsed.batch.keyspace !== userKeyspace && !isInternal)
@@ -212,6 +215,7 @@ export class Replica {
         writes: request.writes,
         batch: parsed.batch,
         operations: parsed.operations,
+        keyOperations: parsed.keyOperations,
         deadlineMs: request.deadlineMs,
         answer: answerOnce(resolve),
       })
@@ -338,7 +342,7 @@ export class Replica {
   /** Everything that arrived since the last flush becomes one entry (DESIGN.md 3): at most one is on its way to this disk. */
   #maybePropose(): void {
     while (this.#isLeading && this.#ownFlushes === 0 && this.proposals.isWaiting) {
-      const writes = this.proposals.takeForEntry(this.#host.limits.entryBytes)
+      const writes = this.proposals.takeForEntry(this.#host.limits)
       const operations = writes.reduce((sum, write) => sum + write.operations, 0)
       const firstTimestamp = this.#host.hybridClock.reserve(Math.max(1, operations))
       const entry = encodeBatchEntry({
@@ -427,23 +431,14 @@ export class Replica {
       return undefined
     }
     const finish = (result: Awaited<ReturnType<typeof applyEntry>>): void => {
-      if (writes !== undefined) {
-        const clock = this.#state.lastStamp
-        writes.forEach((write, at) => {
-          const outcome = must(result.requests[at])
-          write.answer(
-            outcome.kind === 'done'
-              ? { kind: 'done', outcomes: outcome.outcomes, clock }
-              : { kind: 'range-mismatch', generation: this.#descriptor.generation },
-          )
-        })
-      }
+      if (writes !== undefined) answerApplied(writes, result, this.#state.lastStamp, this.#descriptor.generation)
       this.#applied(entry.index)
     }
     const decoded = writes?.map(write => write.batch)
     const context = {
       state: this.#state,
       versions: this.#host.versions,
+      turn: this.#host.applyTurn,
       onSystemWrite: (key: Uint8Array, value: Uint8Array | undefined) => this.#host.onSystemWrite(key, value),
     }
     const result = applyEntry(context, entry.index, entry.term, entry.data, decoded)

@@ -17,6 +17,7 @@ import type { HardState, Message, SnapshotMeta } from '../raft/types.ts'
 import type { Clock, Timer } from '../time/clock.ts'
 import type { HybridClock } from '../time/hybrid-clock.ts'
 import type { Channel, IncomingSnapshot, RangeMessage, Transport } from '../transport/transport.ts'
+import { ApplyTurn } from './apply-turn.ts'
 import { blankState } from './blank-state.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import { type RangeDescriptor, encodeConfiguration, encodeDescriptor } from './descriptor.ts'
@@ -49,6 +50,7 @@ export interface StoreOptions {
   readonly logger: Logger
   readonly timing: ReplicaTiming & { readonly tickMs: number }
   readonly limits: ReplicaLimits & {
+    readonly applyTurnKeyOperations: number
     readonly engineFlushBytes: number
     readonly engineDirtyBytes: number
     readonly engineFlushMs: number
@@ -76,6 +78,7 @@ export class Store implements ReplicaHost {
   readonly timing: StoreOptions['timing']
   readonly commandVersion: number
   readonly logger: Logger
+  readonly applyTurn: ApplyTurn
   readonly #options: StoreOptions
   readonly #replicas = new Map<RangeId, Replica>()
   /** Where messages of replicas come from, until a descriptor says so: a learner hears its leader first. */
@@ -109,6 +112,7 @@ export class Store implements ReplicaHost {
     this.timing = options.timing
     this.commandVersion = options.commandVersion
     this.logger = options.logger
+    this.applyTurn = new ApplyTurn(options.clock, options.limits.applyTurnKeyOperations)
     this.#collector = new HistoryCollector(this, options.limits.historyRetentionMs)
     this.#removed = new RemovedReplicas(options.engine, options.versions)
     this.#sender = new SnapshotSender({ ...options, flushAndView: capture => this.flushAndView(capture) })

@@ -161,6 +161,15 @@ describe('batching', () => {
     expect(cluster.batches.map(batch => batch.decoded?.writes.length)).toEqual([1, 4, 1])
   })
 
+  test('a batch touches no more keys than nodes take in one request', async () => {
+    const client = open()
+    await client.put('warm', 'up')
+    cluster.batches.length = 0
+    const changes = Array.from({ length: 128 }, (_, at) => ({ put: `k${at}`, value: 'v' }))
+    await Promise.all(Array.from({ length: 200 }, () => client.commit({ then: changes })))
+    expect(cluster.batches.map(batch => batch.decoded?.writes.length)).toEqual([128, 72])
+  })
+
   test('numbers are never used twice and the floor follows what was answered', async () => {
     const client = open({ batchOperationsMax: 2 })
     await Promise.all(Array.from({ length: 6 }, (_, i) => client.put(`k${i}`, 'v')))

@@ -7,6 +7,8 @@ import { RangeState } from '../../src/command/range-state.ts'
 import { VersionStore } from '../../src/mvcc/version-store.ts'
 import { quorate } from '../../src/proto/quorate.js'
 import { addMs, asTimestamp } from '../../src/time/timestamp.ts'
+import { ApplyTurn } from '../../src/range/apply-turn.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 import { createMemoryEngine } from '../support/memory-engine.ts'
 
 const rangeId = asRangeId(1)
@@ -17,7 +19,8 @@ const {
   OUTCOME_KIND_TOO_LATE: tooLate,
 } = quorate.v1.OutcomeKind
 
-async function openReplica(id = 1) {
+/** `turnKeyOperations`: so many may be applied before it gives way. */
+async function openReplica(id = 1, turnKeyOperations = 4_096) {
   const engine = createMemoryEngine()
   const opened = await VersionStore.open(engine, { yieldNow: () => Promise.resolve() })
   if (opened.kind !== 'opened') throw new Error(opened.message)
@@ -30,14 +33,15 @@ async function openReplica(id = 1) {
     descriptor: quorate.v1.RangeDescriptor.encode({ generation: 1 }).finish(),
     configuration: new Uint8Array(0),
   })
+  const turn = new ApplyTurn(systemClock, turnKeyOperations)
   const apply = async (entry: Uint8Array) =>
-    applyEntry({ state, versions }, asIndex(state.appliedIndex + 1), asTerm(1), entry)
+    applyEntry({ state, versions, turn }, asIndex(state.appliedIndex + 1), asTerm(1), entry)
   const flush = () => versions.flush(1, () => state.takeDirty(versions))
   const text = (key: string) => {
     const found = versions.get(userKeyspace, Buffer.from(key))
     return found === undefined ? undefined : Buffer.from(found.value).toString()
   }
-  return { engine, versions, state, apply, flush, text }
+  return { engine, versions, state, turn, apply, flush, text }
 }
 
 function createLeader() {
@@ -181,6 +185,64 @@ describe('applying an entry', () => {
     expect(outcome?.resume?.length).toBeGreaterThan(0)
   })
 
+  it('gives way between two operations when its turn is over, never within one', async () => {
+    const replica = await openReplica(1, 1)
+    const entry = createLeader()
+    await replica.apply(entry({ writes: [put('a', 'old'), put('b', 'old')] }))
+    const both: quorate.v1.IWrite = {
+      commit: { then: ['a', 'b'].map(key => ({ put: { key: Buffer.from(key), value: Buffer.from('new') } })) },
+    }
+    const seen: string[] = []
+    const look = () => seen.push(`${replica.text('a')} ${replica.text('b')} ${replica.text('c')}`)
+    const { lastStamp } = replica.state
+    await new Promise(setImmediate)
+    const pending = replica.apply(entry({ writes: [put('c', '1'), both] }, { writes: [put('c', '2'), put('c', '3')] }))
+    let isDone = false
+    void pending.then(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      look()
+      expect(replica.state.lastStamp).toBe(lastStamp)
+      // What was read may be stamped as late as this, and a reader is told so.
+      expect(replica.state.readStamp).toBe(lastStamp + 4)
+      await new Promise(setImmediate)
+    }
+    look()
+    expect(new Set(seen)).toEqual(new Set(['old old 1', 'new new 1', 'new new 2', 'new new 3']))
+    expect(replica.state.readStamp).toBe(lastStamp + 4)
+  })
+
+  it('comes to the same however it is cut into turns', async () => {
+    const entry = createLeader()
+    const prng = createPrng(11)
+    const entries = Array.from({ length: 40 }, () =>
+      entry({
+        writes: Array.from({ length: 1 + prng.below(8) }, (): quorate.v1.IWrite => {
+          const key = Buffer.from(`k${prng.below(10)}`)
+          const other = Buffer.from(`m${prng.below(10)}`)
+          const choice = prng.below(4)
+          if (choice === 0) return { delete: { key } }
+          if (choice === 1) return { deleteRange: { start: key, limit: 2 } }
+          if (choice === 2) return put(key.toString(), String(prng.below(100)))
+          return {
+            commit: {
+              compares: [{ key, absent: true }],
+              then: [{ put: { key, value: key } }, { put: { key: other, value: key } }],
+              otherwise: [{ delete: { key: other } }],
+            },
+          }
+        }),
+      }),
+    )
+    const replicas = await Promise.all([1, 2, 7, 4_096].map((size, at) => openReplica(at + 1, size)))
+    for (const item of entries) {
+      const results = await Promise.all(replicas.map(replica => replica.apply(item)))
+      for (const result of results) expect(result).toEqual(results[0])
+      expect(new Set(replicas.map(replica => replica.state.stateHash)).size).toBe(1)
+    }
+  })
+
   it('stops when stamps do not grow', async () => {
     const replica = await openReplica()
     const entry = createLeader()({ writes: [put('a', '1')] })
@@ -228,7 +290,8 @@ describe('applying an entry', () => {
           ...c,
           versions,
           state,
-          apply: async data => applyEntry({ state, versions }, asIndex(state.appliedIndex + 1), asTerm(1), data),
+          apply: async data =>
+            applyEntry({ state, versions, turn: c.turn }, asIndex(state.appliedIndex + 1), asTerm(1), data),
           flush: () => versions.flush(1, () => state.takeDirty(versions)),
         }
       }

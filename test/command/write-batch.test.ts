@@ -61,6 +61,21 @@ describe('parseWriteBatch', () => {
     expect(parse(batch).kind).toBe('invalid')
   })
 
+  it('refuses what touches too many keys by the name of the limit, however few its bytes are', () => {
+    const commit = { compares: Array.from({ length: 128 }, () => ({ key, absent: true })) }
+    const commits = (count: number) => ({ writes: Array.from({ length: count }, () => ({ commit })) })
+    expect(parse(commits(128))).toMatchObject({ kind: 'ok', keyOperations: 16_384 })
+    expect(parse(commits(129))).toEqual({
+      kind: 'too-large',
+      limit: 'batchKeyOperations',
+      limitBytes: 16_384,
+      value: 16_512,
+    })
+    const deletion = { deleteRange: { all: true, limit: 10_000 } }
+    expect(parse({ writes: [deletion] }).kind).toBe('ok')
+    expect(parse({ writes: [deletion, deletion] }).kind).toBe('too-large')
+  })
+
   it('says by which clock notAfter is too far ahead, so that it can be fixed anew', () => {
     const ahead = addMs(now, defaultWriteLimits.notAfterAheadMs)
     const batch = { session, writes: [{ number: 1, put: { key } }] }

@@ -132,6 +132,10 @@ describe('a batch', () => {
       .at('n1')
       .gateway.batch({ scans: [{}, {}] })
     expect(scans.error?.details).toEqual({ limit: 'batchScansMax', limitValue: '1', value: '2' })
+    const commit = { compares: [{ key: key('a') }, { key: key('b') }] }
+    const writes = quorate.v1.WriteBatch.encode({ writes: [{ commit }, { commit }] }).finish()
+    const keys = await createFakeCluster(['n1'], { batchKeyOperationsMax: 3 }).at('n1').gateway.batch({ writes })
+    expect(keys.error?.details).toEqual({ limit: 'batchKeyOperationsMax', limitValue: '3', value: '4' })
   })
 })
 

@@ -1,7 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { keyOperationsOf } from '../../src/base/key-operations.ts'
 import { outlineWriteBatch } from '../../src/gateway/write-batch-outline.ts'
 import { quorate } from '../../src/proto/quorate.js'
+
+const all = Number.POSITIVE_INFINITY
+const keyOperations = (writes: readonly quorate.v1.IWrite[]) =>
+  writes.reduce((sum, write) => sum + keyOperationsOf(write), 0)
 
 function decoded(bytes: Uint8Array): quorate.v1.WriteBatch | undefined {
   try {
@@ -13,23 +18,40 @@ function decoded(bytes: Uint8Array): quorate.v1.WriteBatch | undefined {
 
 /** What the gateway refuses does no harm; what it accepts must be what the leader will see. */
 function expectAgreement(bytes: Uint8Array): void {
-  const outline = outlineWriteBatch(bytes)
+  const outline = outlineWriteBatch(bytes, all)
   const batch = decoded(bytes)
   if (outline === undefined || batch === undefined) return
   expect(outline).toEqual({
     sessionBytes: batch.session.length,
     keyspace: batch.keyspace,
     writeCount: batch.writes.length,
+    keyOperations: keyOperations(batch.writes),
   })
 }
 
+const anyChanges = fc.array(
+  fc.oneof(
+    fc.record({ put: fc.record({ key: fc.uint8Array(), value: fc.uint8Array() }) }),
+    fc.record({ delete: fc.record({ key: fc.uint8Array() }) }),
+  ),
+)
+const anyCommit = fc.record({
+  compares: fc.array(fc.record({ key: fc.uint8Array(), version: fc.nat() })),
+  then: anyChanges,
+  otherwise: anyChanges,
+})
 const anyBatch = fc.record({
   session: fc.uint8Array({ maxLength: 20 }),
   floor: fc.maxSafeNat(),
   notAfter: fc.maxSafeNat(),
   keyspace: fc.nat(300),
   writes: fc.array(
-    fc.record({ number: fc.maxSafeNat(), put: fc.record({ key: fc.uint8Array(), value: fc.uint8Array() }) }),
+    fc.oneof(
+      fc.record({ number: fc.maxSafeNat(), put: fc.record({ key: fc.uint8Array(), value: fc.uint8Array() }) }),
+      fc.record({ delete: fc.record({ key: fc.uint8Array() }) }),
+      fc.record({ deleteRange: fc.record({ start: fc.uint8Array(), limit: fc.nat(20_000) }) }),
+      fc.record({ commit: anyCommit }),
+    ),
   ),
 })
 
@@ -37,13 +59,20 @@ describe('the outline of a WriteBatch', () => {
   it('is that of what was encoded', () => {
     fc.assert(
       fc.property(anyBatch, batch => {
-        expect(outlineWriteBatch(quorate.v1.WriteBatch.encode(batch).finish())).toEqual({
+        expect(outlineWriteBatch(quorate.v1.WriteBatch.encode(batch).finish(), all)).toEqual({
           sessionBytes: batch.session.length,
           keyspace: batch.keyspace,
           writeCount: batch.writes.length,
+          keyOperations: keyOperations(batch.writes),
         })
       }),
     )
+  })
+
+  it('counts no further than to the limit', () => {
+    const writes = Array.from({ length: 10 }, () => ({ deleteRange: { limit: 100 } }))
+    const bytes = quorate.v1.WriteBatch.encode({ writes }).finish()
+    expect(outlineWriteBatch(bytes, 250)).toMatchObject({ writeCount: 10, keyOperations: 300 })
   })
 
   it('agrees with the decoder on any bytes that both accept', () => {
@@ -76,6 +105,6 @@ describe('the outline of a WriteBatch', () => {
     ['a group', [0x2b, 0x2c]],
     ['an endless varint', Array.from({ length: 12 }, () => 0x80)],
   ])('refuses %s', (_what, bytes) => {
-    expect(outlineWriteBatch(Uint8Array.from(bytes))).toBeUndefined()
+    expect(outlineWriteBatch(Uint8Array.from(bytes), all)).toBeUndefined()
   })
 })

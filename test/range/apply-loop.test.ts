@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { asIndex, asTerm } from '../../src/base/ids.ts'
 import type { Entry } from '../../src/raft/types.ts'
 import { ApplyLoop } from '../../src/range/apply-loop.ts'
+import { ApplyTurn } from '../../src/range/apply-turn.ts'
 import { systemClock } from '../../src/time/system-clock.ts'
 
 const entry = (index: number): Entry => ({
@@ -11,11 +12,11 @@ const entry = (index: number): Entry => ({
   data: new Uint8Array(0),
 })
 
-function createLoop(applyOne: (entry: Entry) => Promise<void> | undefined) {
+function createLoop(applyOne: (entry: Entry) => Promise<void> | undefined, turn = new ApplyTurn(systemClock, 1_000)) {
   const poisoned: unknown[] = []
   let isHeld = false
   const loop = new ApplyLoop({
-    clock: systemClock,
+    turn,
     isHeld: () => isHeld,
     applyOne,
     onPoisoned: error => poisoned.push(error),
@@ -78,6 +79,48 @@ describe('the apply loop', () => {
     hold(false)
     loop.resume()
     expect(seen).toEqual([1])
+  })
+
+  it('applies so much in a turn, however often it is given more in it', async () => {
+    const seen: number[] = []
+    const { loop } = createLoop(({ index }) => {
+      seen.push(index)
+      return undefined
+    }, new ApplyTurn(systemClock, 2))
+    for (const index of [1, 2, 3, 4, 5]) loop.push([entry(index)])
+    expect(seen).toEqual([1, 2])
+    await new Promise(setImmediate)
+    expect(seen).toEqual([1, 2, 3, 4])
+    await new Promise(setImmediate)
+    expect(seen).toEqual([1, 2, 3, 4, 5])
+  })
+
+  it('replicas share a turn, and none starves behind another', async () => {
+    const seen: string[] = []
+    const turn = new ApplyTurn(systemClock, 2)
+    const [a, b] = ['a', 'b'].map(
+      name =>
+        createLoop(({ index }) => {
+          seen.push(`${name}${index}`)
+          return undefined
+        }, turn).loop,
+    )
+    a?.push(Array.from({ length: 20 }, (_, at) => entry(at + 1)))
+    b?.push([1, 2].map(entry))
+    for (let turns = 0; turns < 2; turns++) await new Promise(setImmediate)
+    expect(seen).toContain('b2')
+    expect(seen).not.toContain('a20')
+  })
+
+  it('a turn is over after 10 ms, whatever was counted', () => {
+    let nowMs = 0
+    const turn = new ApplyTurn({ ...systemClock, monotonicMs: () => nowMs }, 1_000)
+    expect(turn.isOver).toBe(false)
+    turn.spend(1)
+    nowMs = 9.9
+    expect(turn.isOver).toBe(false)
+    nowMs = 10
+    expect(turn.isOver).toBe(true)
   })
 
   it('nothing is applied after an entry that cannot be', async () => {

@@ -9,7 +9,11 @@ import { addMs, timestampZero } from '../../src/time/timestamp.ts'
 
 describe('a read during which a snapshot was installed', () => {
   const thrown = new KvError('unavailable', 'the state was replaced by a snapshot while it was read')
-  const replica = { stopped: undefined, isInstalling: false, state: { appliedIndex: 1, lastStamp: 1, threshold: 0 } }
+  const replica = {
+    stopped: undefined,
+    isInstalling: false,
+    state: { appliedIndex: 1, lastStamp: 1, readStamp: 1, threshold: 0 },
+  }
   const versions: Partial<VersionStore> = {
     warm: () => {},
     visit: () => Promise.reject(thrown),
@@ -45,7 +49,7 @@ describe('a node whose wall clock was set back by an hour', () => {
   const stamp = addMs(hybridClock.raw(), 3_600_000)
   hybridClock.mergeOwn(stamp)
   const written: WriteRequest[] = []
-  const state = { appliedIndex: 1, lastStamp: stamp, threshold: 0, closed: 0 }
+  const state = { appliedIndex: 1, lastStamp: stamp, readStamp: stamp, threshold: 0, closed: 0 }
   const replica = {
     stopped: undefined,
     isInstalling: false,

@@ -4,12 +4,17 @@ import { quorate } from '../../src/proto/quorate.js'
 import type { WriteAnswer } from '../../src/range/local-store.ts'
 import { type PendingWrite, Proposals, answerOnce } from '../../src/range/proposals.ts'
 
-function createWrite(bytes: number, deadlineMs = 1_000): PendingWrite & { readonly answers: WriteAnswer[] } {
+function createWrite(
+  bytes: number,
+  deadlineMs = 1_000,
+  keyOperations = 1,
+): PendingWrite & { readonly answers: WriteAnswer[] } {
   const answers: WriteAnswer[] = []
   return {
     writes: new Uint8Array(bytes),
     batch: quorate.v1.WriteBatch.create({}),
     operations: 1,
+    keyOperations,
     deadlineMs,
     answer: answerOnce(answer => answers.push(answer)),
     answers,
@@ -20,9 +25,27 @@ describe('proposals', () => {
   it('takes as many writes as fit in one entry, and at least one', () => {
     const proposals = new Proposals()
     for (const bytes of [400, 500, 300]) proposals.enqueue(createWrite(bytes))
-    expect(proposals.takeForEntry(1_000).map(write => write.writes.length)).toEqual([400, 500])
+    expect(
+      proposals.takeForEntry({ entryBytes: 1_000, entryKeyOperations: 100 }).map(write => write.writes.length),
+    ).toEqual([400, 500])
     expect(proposals.waitingBytes).toBe(300)
-    expect(proposals.takeForEntry(1).length).toBe(1)
+    expect(proposals.takeForEntry({ entryBytes: 1, entryKeyOperations: 100 }).length).toBe(1)
+    expect(proposals.waitingBytes).toBe(0)
+  })
+
+  it('takes as many writes as touch few enough keys, and at least one', () => {
+    const proposals = new Proposals()
+    for (const keys of [40, 60, 1, 500]) proposals.enqueue(createWrite(10, 1_000, keys))
+    expect(
+      proposals.takeForEntry({ entryBytes: 1_000, entryKeyOperations: 100 }).map(write => write.keyOperations),
+    ).toEqual([40, 60])
+    expect(proposals.waitingBytes).toBe(20)
+    expect(
+      proposals.takeForEntry({ entryBytes: 1_000, entryKeyOperations: 100 }).map(write => write.keyOperations),
+    ).toEqual([1])
+    expect(
+      proposals.takeForEntry({ entryBytes: 1_000, entryKeyOperations: 100 }).map(write => write.keyOperations),
+    ).toEqual([500])
     expect(proposals.waitingBytes).toBe(0)
   })
 

@@ -17,7 +17,7 @@ const request: GetRequest = {
 
 /** A leader whose rounds end when the test says so, and a state that holds `value`. */
 function createLeader() {
-  const state = { appliedIndex: asIndex(5), lastStamp: 1, threshold: 0 }
+  const state = { appliedIndex: asIndex(5), lastStamp: 1, readStamp: 1, threshold: 0 }
   const world = {
     value: 'old',
     gets: 0,

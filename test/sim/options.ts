@@ -61,6 +61,9 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       ...defaultLimits,
       // Tiny limits make rare paths common.
       entryBytes: tiny() ? 256 : mebibyte,
+      // Not drawn: what is drawn elsewhere stays as it was.
+      applyTurnKeyOperations: [1, 3, 4_096][seed % 3] as number,
+      entryKeyOperations: [2, 16_384][(seed >> 2) % 2] as number,
       engineFlushMs: pick(20, 100, 400),
       engineDirtyBytes: tiny() ? 512 : 4 * mebibyte,
       logRetainedBytes: pick(1, 2_000, 64 * mebibyte),

@@ -1,0 +1,29 @@
+// How much work a write is when it is applied: one for each key that it puts, deletes or compares. Requests, entries and
+// turns of the event loop are bounded by it, because a commit of few bytes can touch hundreds of keys. Clients, gateways
+// and leaders count alike.
+
+interface Counted {
+  readonly length: number
+}
+
+/** A Write message, as far as its work is to be counted. */
+export interface CountedWrite {
+  readonly deleteRange?: { readonly limit?: number | null } | null
+  readonly commit?: {
+    readonly compares?: Counted | null
+    readonly then?: Counted | null
+    readonly otherwise?: Counted | null
+  } | null
+}
+
+/** Part of the command's meaning, so never configured: what a DeleteRange with `limit` 0 removes at most. */
+export const deleteRangeKeysDefault = 1_000
+
+/** A DeleteRange counts as many keys as it may remove; a commit counts its larger branch, of which only one applies. */
+export function keyOperationsOf({ commit, deleteRange }: CountedWrite): number {
+  if (commit) {
+    const { compares, then, otherwise } = commit
+    return Math.max(1, (compares?.length ?? 0) + Math.max(then?.length ?? 0, otherwise?.length ?? 0))
+  }
+  return deleteRange ? deleteRange.limit || deleteRangeKeysDefault : 1
+}
