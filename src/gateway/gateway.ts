@@ -102,6 +102,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (kind === undefined) throw new KvError('invalid-argument', `there is no read kind ${readOptions?.kind}`)
     const at = safeInteger('at', readOptions?.at)
     if (kind === 'at' && at === 0) throw new KvError('invalid-argument', 'a read at an instant must name it')
+    if ((kind === 'linearizable' || kind === 'stale') && at !== 0) {
+      throw new KvError('invalid-argument', `a ${kind} read names no instant: set its kind to READ_KIND_AT`)
+    }
     const { keyspace, clock: seen, hops } = header
     return { ...route, keyspace, kind, at: at as Timestamp, clock: seen, hops }
   }
@@ -205,6 +208,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     const pages = await Promise.all(
       scans.map(async scan => {
         checkBounds(scan, limits)
+        if (scan.options || scan.header) {
+          throw new KvError('invalid-argument', 'a scan in a batch has the header and the options of the batch')
+        }
         const wanted = Math.min(pageKeysOf(scan), limitOf(scan), limits.batchPageKeysMax)
         const page = await reader.scanPage(
           read,

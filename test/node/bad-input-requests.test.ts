@@ -58,6 +58,82 @@ describe('what clients and strangers send cannot harm a cluster', () => {
     await expectUnharmed(nodes)
   })
 
+  const k = Buffer.from('k')
+  const compare = (given: object): Promise<unknown> =>
+    raw.unary(kvService.Commit, { op: { compares: [{ key: k, ...given }], then: [{ put: { key: k, value: k } }] } })
+  const scan = (given: object): Promise<unknown> => raw.stream(kvService.Scan as never, given as never)
+  /** Encoded by hand: -1 in field `field`, as languages without unsigned numbers write it. */
+  const minusOne = (field: number): Buffer => Buffer.from([field << 3, ...Array<number>(9).fill(0xff), 1])
+  it.each<[string, () => Promise<unknown>, string, RegExp]>([
+    ['a get without a key', () => raw.unary(kvService.Get, {}), 'invalid-argument', /key is empty/],
+    ['a delete without an operation', () => raw.unary(kvService.Delete, {}), 'invalid-argument', /key is empty/],
+    ['a put without an operation', () => raw.unary(kvService.Put, {}), 'invalid-argument', /key is empty/],
+    ['a history of a long key', () => raw.unary(kvService.History, { key: Buffer.alloc(5000) }), 'too-large', /4096/],
+    ['an empty commit', () => raw.unary(kvService.Commit, { op: {} }), 'invalid-argument', /names no key/],
+    ['an operator of -1', () => compare({ operator: -1, version: 1 }), 'invalid-argument', /operator -1/],
+    ['an unknown operator', () => compare({ operator: 9, version: 1 }), 'invalid-argument', /operator 9/],
+    ['absent by order', () => compare({ operator: 2, absent: true }), 'invalid-argument', /EQUAL or NOT_EQUAL/],
+    ['a version with lost digits', () => compare({ version: 2 ** 60 }), 'invalid-argument', /2\^53/],
+    ['a compare with nothing', () => compare({}), 'invalid-argument', /without a target/],
+    [
+      'an unknown kind of read',
+      () => raw.unary(kvService.Get, { key: k, options: { kind: 9 as never } }),
+      'invalid-argument',
+      /read kind 9/,
+    ],
+    [
+      'an instant without its kind',
+      () => raw.unary(kvService.Get, { key: k, options: { at: 5 } }),
+      'invalid-argument',
+      /READ_KIND_AT/,
+    ],
+    [
+      'an instant with lost digits',
+      () => raw.unary(kvService.Get, { key: k, options: { kind: 2, at: 2 ** 60 } }),
+      'invalid-argument',
+      /2\^53/,
+    ],
+    [
+      'a kind without its instant',
+      () => raw.unary(kvService.Get, { key: k, options: { kind: 2 } }),
+      'invalid-argument',
+      /must name it/,
+    ],
+    [
+      'a history before lost digits',
+      () => raw.unary(kvService.History, { key: k, before: 2 ** 60 }),
+      'invalid-argument',
+      /2\^53/,
+    ],
+    [
+      'a scan that ends before it starts',
+      () => scan({ start: Buffer.from('b'), end: Buffer.from('a') }),
+      'invalid-argument',
+      /before it starts/,
+    ],
+    ['a scan from far behind every key', () => scan({ start: Buffer.alloc(5000) }), 'too-large', /4097/],
+    [
+      'a scan of -1 keys',
+      () => raw.raw({ ...kvService.Get, path: kvService.Scan.path }, minusOne(5)),
+      'invalid-argument',
+      /limit/,
+    ],
+    [
+      'a deletion of -1 keys',
+      () =>
+        raw.raw(kvService.DeleteRange, Buffer.concat([Buffer.from([0x12, 13]), minusOne(3), Buffer.from([0x20, 1])])),
+      'too-large',
+      /deleteRangeKeys/,
+    ],
+  ])('%s is refused by name, over gRPC', async (_, call, code, message) => {
+    const { typed } = await failureOf(call())
+    expect([typed?.code, `${typed?.message} ${JSON.stringify(typed?.details)}`]).toEqual([
+      code,
+      expect.stringMatching(message),
+    ])
+    await expectUnharmed(nodes)
+  })
+
   it.each<[string, quorate.v1.IDeleteRangeOp]>([
     ['no span', {}],
     ['empty ends', { start: Buffer.alloc(0), end: Buffer.alloc(0) }],
