@@ -34,10 +34,10 @@ function invalid(name: string, what: string): KvError {
 
 /** It names the type alone: a value may be a secret. */
 function wrongType(value: unknown): string {
-  const isPlain = value === null || typeof value === 'undefined' || typeof value === 'object'
-  const type = isPlain ? describe(value) : `a ${typeof value}`
-  const remedy = 'it must be a string or bytes, so turn it into text yourself, for instance with JSON.stringify'
-  return `is ${type}; ${remedy}`
+  const isMissing = value === null || value === undefined
+  const type = isMissing || typeof value === 'object' ? describe(value) : `a ${typeof value}`
+  const remedy = isMissing ? '' : ': turn it into text yourself, for instance with JSON.stringify'
+  return `is ${type}; it must be a string or bytes${remedy}`
 }
 
 function isBuffer(value: unknown): value is ArrayBuffer | SharedArrayBuffer {
