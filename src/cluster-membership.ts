@@ -3,7 +3,7 @@
 // Invariants: the cluster id is durable before anything of that cluster is answered; `init` makes a cluster only where
 // none of the given addresses knows one; joining is repeated until it is done, and repeating it is harmless.
 
-import { KvError, isKvError } from './base/errors.ts'
+import { type ErrorCode, KvError, isKvError } from './base/errors.ts'
 import { type ClusterId, type NodeId, asClusterId, asNodeId } from './base/ids.ts'
 import type { Logger } from './base/logger.ts'
 import type { NodeConfig } from './config.ts'
@@ -12,10 +12,12 @@ import type { NodeDirectory } from './node-ports.ts'
 import type { quorate } from './proto/quorate.js'
 import { Joiner } from './range/joiner.ts'
 import type { LocalStore } from './range/local-store.ts'
+import { MoveJudge, speakerOf, twinMessage } from './range/move-judge.ts'
 import { type NodeRegistry, storeIdOf } from './range/node-registry.ts'
 import { type Store, rangeOne } from './range/store.ts'
 import type { Clock } from './time/clock.ts'
-import { createHello } from './transport/hello.ts'
+import { createHello, idHex } from './transport/hello.ts'
+import { incarnationOf, standingOf } from './transport/incarnation.ts'
 import type { PeerCalls } from './transport/peer-calls.ts'
 import type { Transport } from './transport/transport.ts'
 
@@ -34,48 +36,80 @@ export interface ClusterMembershipOptions {
   readonly peers: PeerCalls
   readonly record: () => quorate.v1.INodeRecord
   readonly randomBytes: (length: number) => Uint8Array
+  readonly randomInt: (bound: number) => number
   readonly setClusterId: (clusterId: ClusterId) => void
+  /** The cluster has told this node, for good, that it is not one of its own. */
+  readonly onRefused: (error: KvError) => void
 }
 
 export class ClusterMembership implements ClusterView {
   readonly node: NodeId
   readonly #options: ClusterMembershipOptions
+  readonly #moves: MoveJudge
   #joiner: Joiner | undefined
   #isInitialising = false
 
   constructor(options: ClusterMembershipOptions) {
     this.#options = options
     this.node = options.config.node
+    this.#moves = new MoveJudge({
+      clock: options.clock,
+      registry: options.registry,
+      peers: options.peers,
+      ownHello: () => this.#ownHello(),
+      overrides: options.config.peers,
+    })
   }
 
-  /** Joins when this node has no replica yet, and tells its cluster when its addresses have changed. */
+  /**
+   * Before this node says anything: has its data directory been copied, and does the original run? Throws KvError `twin`
+   * then, with nothing taken over.
+   */
+  async refuseTwin(): Promise<void> {
+    const { directory, logger, registry, record } = this.#options
+    const isRecorded = directory.identity.lineage.length === 1
+    if (!isRecorded) {
+      const former = [directory.peerAddress, registry.record(this.node)?.peerAddress]
+      const speaker = speakerOf(this.#ownHello())
+      const found = await this.#moves.twinOf(speaker, former)
+      if (found !== undefined) {
+        const message = twinMessage(speaker, found)
+        logger.error({ address: found, store: speaker.storeId }, message)
+        throw new KvError('twin', message)
+      }
+    }
+    directory.announce(record().peerAddress ?? '')
+  }
+
+  /** Joins when this node has no replica yet, and tells its cluster when it runs at another place. */
   start(): void {
-    const { config, clock, logger, peers, store } = this.#options
+    const { config, clock, logger, peers, store, randomInt } = this.#options
     const own = this.#options.record().peerAddress
     const addresses = config.join.filter(address => address !== own)
     this.#joiner = new Joiner({
-      addresses,
+      addresses: () => this.#addressesToAsk(addresses),
       clock,
       logger,
+      randomInt,
       ask: (address, deadlineMs) => peers.join(address, {}, deadlineMs),
+      askOneself: async () =>
+        store.replica(rangeOne)?.isLeader === true ? this.handleJoin({ hello: this.#ownHello() }) : undefined,
+      answered: response => this.#answered(response),
       joined: (clusterId, nodes) => this.#joined(clusterId, nodes),
+      whatIsMissing: () =>
+        this.clusterId() === undefined ? 'not in a cluster yet' : 'the cluster has not recorded yet where this node is',
       // The leader's first message may make the replica before the answer to the join has told the cluster's id; and who
       // is restarted before its first snapshot has forgotten whom to answer.
-      isDone: () =>
-        this.#isInitialising ||
-        (this.clusterId() !== undefined &&
-          store.replica(rangeOne) !== undefined &&
-          this.#options.registry.records().length > 0 &&
-          !this.#isRecordStale()),
+      isDone: () => this.#isInitialising || this.#isRecorded(),
     })
-    if (config.join.length > 0) this.#joiner.start()
+    if (config.join.length > 0 || this.clusterId() !== undefined) this.#joiner.start()
     if (this.clusterId() !== undefined) for (const address of addresses) void this.#compareCluster(address)
   }
 
   /** Asked once, without a record, which makes nobody a member: were these addresses meant for another node? */
   async #compareCluster(address: string): Promise<void> {
-    const { clock, directory, logger, peers, record } = this.#options
-    const hello = { ...createHello({ identity: () => directory.identity, record }), record: null }
+    const { clock, logger, peers } = this.#options
+    const hello = { ...this.#ownHello(), record: null }
     const ours = this.clusterId() ?? ''
     let theirs: string
     try {
@@ -156,21 +190,25 @@ export class ClusterMembership implements ClusterView {
 
   /** Another node asks to be let in, or says that its addresses have changed. */
   async handleJoin(request: quorate.v1.IJoinRequest): Promise<quorate.v1.IJoinResponse> {
+    return { ...(await this.#judgeJoin(request.hello ?? {})), hello: this.#ownHello() }
+  }
+
+  async #judgeJoin(hello: quorate.v1.IHello): Promise<quorate.v1.IJoinResponse> {
     const clusterId = this.clusterId()
-    const record = request.hello?.record
+    const { record } = hello
     // Until the first node stands in its own registry nobody is let in: who joins is told whom to talk to.
     if (clusterId === undefined || this.#isInitialising)
       return { accepted: false, message: 'the node asked is in no cluster yet: run `quorate init` on one node' }
     const answer = { clusterId: Buffer.from(clusterId, 'hex'), accepted: false }
     if (!record?.id || (record.storeId?.length ?? 0) !== 16 || !record.peerAddress)
       return { ...answer, message: 'the request to join names no node, store or peer address' }
-    const theirs = Buffer.from(request.hello?.clusterId ?? []).toString('hex')
+    const theirs = idHex(hello.clusterId)
     if (theirs !== '' && theirs !== clusterId)
       return {
         ...answer,
         message: `node ${record.id} belongs to cluster ${theirs}, this is ${clusterId}: give it addresses of its own cluster, or, to let it join this one, another data directory`,
       }
-    const { localStore, registry } = this.#options
+    const { localStore, registry, store } = this.#options
     // A crash may have cut `init` short, with the cluster made and its first node in no registry.
     if (registry.record(this.node) === undefined) {
       const registered = await localStore.addMember(this.#options.record())
@@ -180,17 +218,64 @@ export class ClusterMembership implements ClusterView {
     const known = registry.storeId(asNodeId(record.id))
     if (known !== undefined && known !== storeIdOf(record) && this.#isLive(record.id))
       return { ...answer, message: `another node named ${record.id} is up: give every node a name of its own` }
-    const added = await localStore.addMember(record)
-    if (added.kind === 'done') return { ...answer, accepted: true, nodes: [...registry.records()] }
-    if (added.kind === 'not-leader') {
-      const leader = added.leader === undefined ? undefined : registry.record(added.leader)
-      return { ...answer, message: 'the node asked does not lead', leaderPeerAddress: leader?.peerAddress ?? '' }
+    const speaker = speakerOf(hello)
+    const superseded = this.#moves.superseded(speaker)
+    if (superseded !== undefined) return { ...answer, message: superseded, code: 'superseded' }
+    const replica = store.replica(rangeOne)
+    if (replica !== undefined && !replica.isLeader) {
+      this.#hear(hello)
+      const leader = replica.leaderNode === undefined ? undefined : registry.peerAddress(replica.leaderNode)
+      return { ...answer, message: 'the node asked does not lead', leaderPeerAddress: leader ?? '' }
     }
+    const verdict = await this.#moves.judge(speaker)
+    if (verdict.kind === 'refused') return { ...answer, message: verdict.message, code: verdict.code }
+    const added = await localStore.addMember(
+      { ...record, incarnation: incarnationOf(speaker.lineage) },
+      verdict.expected,
+    )
+    if (added.kind === 'done') return { ...answer, accepted: true, nodes: [...registry.records()] }
     return { ...answer, message: 'message' in added ? added.message : `refused for now: ${added.kind}` }
   }
 
   #isLive(node: string): boolean {
     return this.#options.transport.health().some(peer => peer.node === node && peer.live)
+  }
+
+  #ownHello(): quorate.v1.IHello {
+    const { directory, record } = this.#options
+    return createHello({ identity: () => directory.identity, record })
+  }
+
+  /** The leader first, then whoever is registered, as this node dials them, then what it was told to ask. */
+  #addressesToAsk(given: readonly string[]): string[] {
+    const { config, registry, store } = this.#options
+    if (this.clusterId() === undefined) return [...given]
+    const leader = store.replica(rangeOne)?.leaderNode
+    const others = registry.addresses().filter(({ node }) => node !== this.node)
+    const known = others
+      .sort((a, b) => Number(b.node === leader) - Number(a.node === leader))
+      .map(({ node, peerAddress }) => config.peers.get(node) ?? peerAddress)
+    return [...known, ...given]
+  }
+
+  #answered({ clusterId, code, message, hello }: quorate.v1.IJoinResponse): void {
+    const ours = this.clusterId()
+    if (ours === undefined || idHex(clusterId) !== ours) return
+    if (code === 'twin' || code === 'superseded')
+      this.#options.onRefused(new KvError(code satisfies ErrorCode, message ?? ''))
+    else if (hello) this.#hear(hello)
+  }
+
+  /**
+   * A member says that it has moved, and there may be no leader to record it: from now on it is dialled there. Unless it is
+   * heard from where it was: then its twin speaks, or its leader will know.
+   */
+  #hear(hello: quorate.v1.IHello): void {
+    const { registry } = this.#options
+    const { node, storeId, clusterId, lineage } = speakerOf(hello)
+    const recorded = registry.incarnation(node, storeId)
+    if (node === this.node || clusterId !== this.clusterId() || recorded === undefined || this.#isLive(node)) return
+    if (hello.record?.peerAddress && standingOf(lineage, recorded) === 'newer') registry.heard(hello.record, lineage)
   }
 
   #joined(clusterId: ClusterId, nodes: readonly quorate.v1.INodeRecord[]): void {
@@ -206,18 +291,24 @@ export class ClusterMembership implements ClusterView {
       return
     }
     registry.seed(nodes)
+    directory.confirmIncarnation()
     logger.info({ cluster: clusterId }, 'joined')
   }
 
-  /** The registry has other addresses of ours than we listen on: we moved, and say so by joining again. */
-  #isRecordStale(): boolean {
-    const known = this.#options.registry.record(this.node)
+  /** It has a replica, knows its peers, and stands in the registry as it is: else it asks to be recorded. */
+  #isRecorded(): boolean {
+    const { directory, registry, store } = this.#options
+    if (this.clusterId() === undefined || store.replica(rangeOne) === undefined) return false
+    const known = registry.record(this.node)
+    // Removed, it is in nobody's way: whether it may come back is not for its addresses to say.
+    if (known === undefined) return registry.records().length > 0
     const own = this.#options.record()
-    return (
-      known !== undefined &&
-      (known.peerAddress !== own.peerAddress ||
-        known.clientAddress !== own.clientAddress ||
-        known.httpAddress !== own.httpAddress)
-    )
+    const isCurrent =
+      known.incarnation === own.incarnation &&
+      known.peerAddress === own.peerAddress &&
+      known.clientAddress === own.clientAddress &&
+      known.httpAddress === own.httpAddress
+    if (isCurrent) directory.confirmIncarnation()
+    return isCurrent
   }
 }

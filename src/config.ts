@@ -49,7 +49,8 @@ const address = z
   .string(addressRule)
   .transform(parseAddress)
   .pipe(z.custom<Address>(value => value !== undefined, addressRule))
-const addressText = z.string(addressRule).refine(text => parseAddress(text) !== undefined, addressRule)
+/** An address that somebody is to dial. */
+const addressText = z.string(addressRule).superRefine((text, context) => checkDialled(text, context, addressRule))
 
 /** A whole number, in digits or as JSON has it. */
 function whole(least: number, most: number, unit: string): z.ZodType<number> {
@@ -60,8 +61,8 @@ function whole(least: number, most: number, unit: string): z.ZodType<number> {
 }
 
 /** Texts, separated by commas or in an array; an object of a file stands for NAME=VALUE each. */
-function list(rule: string, isRight: (item: string) => boolean = () => true): z.ZodType<string[]> {
-  return z.preprocess(toList, z.array(z.string(rule).refine(isRight, rule), rule))
+function list(rule: string, check: (item: string, context: z.RefinementCtx) => void = () => {}): z.ZodType<string[]> {
+  return z.preprocess(toList, z.array(z.string(rule).superRefine(check), rule))
 }
 
 const yesOrNo = z.preprocess(
@@ -82,8 +83,8 @@ const optionsSchema = z.strictObject({
   advertise: addressText.optional(),
   'peer-advertise': addressText.optional(),
   'http-advertise': addressText.optional(),
-  join: list(joinRule, item => parseAddress(item) !== undefined).default([]),
-  peer: list(peerRule, item => parsePeer(item) !== undefined).default([]),
+  join: list(joinRule, (item, context) => checkDialled(item, context, joinRule)).default([]),
+  peer: list(peerRule, (item, context) => checkDialled(parsePeer(item)?.[1] ?? '', context, peerRule)).default([]),
   voters: whole(1, 9, 'a whole number').default(5),
   'election-timeout': whole(50, 60_000, 'whole milliseconds').default(300),
   heartbeat: whole(5, 10_000, 'whole milliseconds').optional(),
@@ -91,6 +92,13 @@ const optionsSchema = z.strictObject({
   reflection: yesOrNo.default(false),
   set: list('a limit is NAME=VALUE, such as write.valueBytes=2097152').default([]),
 })
+
+/** What is listened on, and what others are told of it. */
+const advertised = [
+  ['listen', 'advertise'],
+  ['peer-listen', 'peer-advertise'],
+  ['http-listen', 'http-advertise'],
+] as const
 
 const optionNames = Object.keys(optionsSchema.shape)
 
@@ -141,6 +149,15 @@ function toNodeConfig(options: z.infer<typeof optionsSchema>, mistakes: string[]
       `--heartbeat ${heartbeatMs}: at most a third of --election-timeout (${electionTimeoutMs}), ` +
         'or one late packet unseats a leader',
     )
+  for (const [listenName, advertiseName] of advertised) {
+    const { host, port } = options[listenName]
+    if (isEveryInterface(host) && options[advertiseName] === undefined)
+      mistakes.push(
+        `--${listenName} ${host.includes(':') ? `[${host}]` : host}:${port}: it listens on every interface, and nobody ` +
+          `can dial that. Give the address at which others reach this node, such as ` +
+          `--${advertiseName} ${options.node}:${port || 'PORT'}, or listen on one address`,
+      )
+  }
   return {
     node: asNodeId(options.node),
     dataDirectory: options.data ?? `.quorate/${options.node}`,
@@ -241,6 +258,28 @@ function namedValues(values: object, prefix: string): unknown[] {
 
 function shown(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+}
+
+/** 0.0.0.0, [::], and whatever else is read as one of them: 0, 0.0, 0x0, 0:0::0. */
+function isEveryInterface(host: string): boolean {
+  try {
+    const read = new URL(`http://${host.includes(':') ? `[${host}]` : host}`).hostname
+    return read === '0.0.0.0' || read === '[::]' || read === '[::ffff:0:0]'
+  } catch {
+    return false
+  }
+}
+
+function checkDialled(text: string, context: z.RefinementCtx, rule: string): void {
+  const parsed = parseAddress(text)
+  if (parsed === undefined) context.addIssue(rule)
+  else if (isEveryInterface(parsed.host))
+    context.addIssue(
+      `${parsed.host} stands for every interface and can be listened on, not dialled: ` +
+        'give an address or a name of the machine',
+    )
+  else if (parsed.port === 0)
+    context.addIssue('port 0 stands for any free port and can be listened on, not dialled: give the port')
 }
 
 export function parseAddress(text: string): Address | undefined {

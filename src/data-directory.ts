@@ -1,5 +1,5 @@
 // A node's data directory: whose it is, and that nobody else is in it. Layout: `identity.json`, `state/` (the engine),
-// `log/` (segments). The identity is written once at birth and once more when the node's cluster is known.
+// `log/` (segments). The identity is written at birth, when the node's cluster is known, and when the node has moved.
 //
 // Invariant: a directory without a cluster id has promised nothing to anybody (DESIGN.md 5): what is left in its log and
 // state from an interrupted init or join may be thrown away.
@@ -26,11 +26,17 @@ import { assert } from './base/assert.ts'
 import { KvError } from './base/errors.ts'
 import { startAnew } from './base/remedies.ts'
 import { type ClusterId, type NodeId, type StoreId, asClusterId, asNodeId, asStoreId } from './base/ids.ts'
+import { type Lineage, firstLineage, incarnationOf, nextLineage } from './transport/incarnation.ts'
 
 export interface DirectoryIdentity {
   readonly node: NodeId
   readonly storeId: StoreId
   readonly clusterId: ClusterId | undefined
+  readonly lineage: Lineage
+  /** Where it ran last; empty: nowhere yet. */
+  readonly place: string
+  /** Where peers were told to dial it; empty: they were not. */
+  readonly peerAddress: string
 }
 
 /** 2: UTF-8 keys in the engine. 3: large rows in files. 4: outlines of runs. 5: skips. 6: hashes of the whole state. */
@@ -84,6 +90,9 @@ export class DataDirectory {
       node,
       storeId: asStoreId(randomBytes(16).toString('hex')),
       clusterId: undefined,
+      lineage: firstLineage,
+      place: '',
+      peerAddress: '',
     })
     directory.#write()
     return directory
@@ -103,7 +112,30 @@ export class DataDirectory {
 
   /** Durable when it returns. */
   joinCluster(clusterId: ClusterId): void {
-    this.#identity = { ...this.#identity, clusterId }
+    this.#change({ clusterId })
+  }
+
+  get peerAddress(): string {
+    return this.#identity.peerAddress
+  }
+
+  /** Only with the engine's lock held: what another process says of this directory must stay true. */
+  settle(place: string, randomInt: (bound: number) => number): void {
+    const { place: before, lineage } = this.#identity
+    if (place !== before) this.#change({ place, lineage: before === '' ? lineage : nextLineage(lineage, randomInt) })
+  }
+
+  announce(peerAddress: string): void {
+    if (peerAddress !== this.#identity.peerAddress) this.#change({ peerAddress })
+  }
+
+  confirmIncarnation(): void {
+    const { lineage } = this.#identity
+    if (lineage.length > 1) this.#change({ lineage: [incarnationOf(lineage)] })
+  }
+
+  #change(change: Partial<DirectoryIdentity>): void {
+    this.#identity = { ...this.#identity, ...change }
     this.#write()
   }
 
@@ -207,7 +239,7 @@ function readIdentity(file: string): DirectoryIdentity {
   }
   if (typeof outer?.identity !== 'string' || crc32(outer.identity) !== outer.crc)
     throw damaged('its checksum does not match')
-  const inner = JSON.parse(outer.identity) as { format: number; node: string; storeId: string; clusterId?: string }
+  const inner = JSON.parse(outer.identity) as DirectoryIdentity & { readonly format: number }
   if (inner.format !== formatVersion)
     throw new KvError(
       'data-directory',
@@ -217,6 +249,9 @@ function readIdentity(file: string): DirectoryIdentity {
     node: asNodeId(inner.node),
     storeId: asStoreId(inner.storeId),
     clusterId: inner.clusterId === undefined ? undefined : asClusterId(inner.clusterId),
+    lineage: inner.lineage,
+    place: inner.place,
+    peerAddress: inner.peerAddress,
   }
 }
 

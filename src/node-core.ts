@@ -28,6 +28,7 @@ import { Store } from './range/store.ts'
 import type { Clock } from './time/clock.ts'
 import { HybridClock } from './time/hybrid-clock.ts'
 import { asTimestamp } from './time/timestamp.ts'
+import { incarnationOf } from './transport/incarnation.ts'
 import type { PeerCalls } from './transport/peer-calls.ts'
 import type { PeerContext } from './transport/peer-context.ts'
 
@@ -55,6 +56,8 @@ export interface NodeCore extends AsyncDisposable {
 export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promise<NodeCore> {
   const { clock, logger, directory } = ports
   await using resources = new AsyncDisposableStack()
+  // The engine is open, so nobody else is in this directory; and nobody was told anything yet.
+  directory.settle(ports.place, ports.randomInt)
   let halt = (): void => {}
   const onFatal = (error: unknown): void => {
     // At once: whoever embeds the node may take its time to end it.
@@ -92,6 +95,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
       httpAddress: addresses.http,
       versionMin: commandVersionMin,
       versionMax: commandVersionMax,
+      incarnation: incarnationOf(directory.identity.lineage),
     }
   }
   let isDraining = false
@@ -100,7 +104,9 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     identity: () => directory.identity,
     record,
     knownStore: node => registry.storeId(node),
-    heard: record => registry.heard(record),
+    knownIncarnation: (node, storeId) => registry.incarnation(node, storeId),
+    heard: (record, lineage) => registry.heard(record, lineage),
+    superseded: reason => onFatal(new KvError('superseded', reason)),
     clock,
     hybridClock,
     logger,
@@ -170,7 +176,9 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     peers,
     record,
     randomBytes: ports.randomBytes,
+    randomInt: ports.randomInt,
     setClusterId: clusterId => log.setClusterId(clusterId),
+    onRefused: onFatal,
   })
   const gateway = createGateway({
     store: localStore,
@@ -204,6 +212,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     },
     async start() {
       await clockPassed(clock, hybridClock, log.recoveredCeiling)
+      await cluster.refuseTwin()
       // A directory without a cluster id is emptied at the next start: until it has one, nothing may be promised from it.
       transport.start({
         onMessages: (from, messages) => {

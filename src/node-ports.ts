@@ -12,11 +12,19 @@ import type { PeerCalls } from './transport/peer-calls.ts'
 import type { PeerContext } from './transport/peer-context.ts'
 import type { Identity, Transport } from './transport/transport.ts'
 
-/** Whose data these are. Both changes are durable when they return. */
+/** Whose data these are. All changes are durable when they return. */
 export interface NodeDirectory {
   readonly identity: Identity
   readonly logPath: string
+  /** Where peers were told to dial this node, the last time that they were told; empty: never. */
+  readonly peerAddress: string
   joinCluster(clusterId: ClusterId): void
+  /** The node is about to run at this place. At another one than before, its store takes a new incarnation. */
+  settle(place: string, randomInt: (bound: number) => number): void
+  /** From now on peers are told to dial this node there. */
+  announce(peerAddress: string): void
+  /** The registry has the incarnation: those before it are over. */
+  confirmIncarnation(): void
   /** Only while the node is in no cluster: it has promised nothing (DESIGN.md 5). */
   discardLog(): void
 }
@@ -46,6 +54,8 @@ export interface NodePorts {
   readonly logFiles: LogFiles
   readonly createTransport: (context: PeerContext & { readonly stats: () => FrameStats }) => Transport
   readonly createPeers: (context: PeerContext) => PeerCalls
+  /** Tells apart where the node runs: the machine, what it listens on and what it advertises. */
+  readonly place: string
   /** What others are told to dial; asked again whenever it is told. */
   readonly addresses: () => NodeAddresses
   /** Free bytes of the disk under the data directory. */

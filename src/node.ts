@@ -3,8 +3,10 @@
 
 import { randomBytes, randomInt } from 'node:crypto'
 import { statfs } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { type Logger as PinoLogger, pino } from 'pino'
 import { must } from './base/assert.ts'
+import { KvError } from './base/errors.ts'
 import type { Address, NodeConfig } from './config.ts'
 import { DataDirectory } from './data-directory.ts'
 import { openLevelEngine } from './engine/leveldb-engine.ts'
@@ -48,6 +50,7 @@ export async function startNode(config: NodeConfig, logger: PinoLogger = createL
       directory,
       engine,
       logFiles: nodeLogFiles,
+      place: placeOf(config),
       createTransport: context => {
         transport = createGrpcTransport({ ...context, overrides: config.peers })
         return transport
@@ -64,8 +67,13 @@ export async function startNode(config: NodeConfig, logger: PinoLogger = createL
       },
       logger,
       onFatal: error => {
-        const trace = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        logger.fatal({ error: trace }, 'the node ends: going on could give a wrong answer')
+        if (error instanceof KvError) {
+          // Its message has the cause and the remedy, and says it all.
+          logger.fatal({ code: error.code }, `the node ends: ${error.message}`)
+        } else {
+          const trace = error instanceof Error ? (error.stack ?? error.message) : String(error)
+          logger.fatal({ error: trace }, 'the node ends: going on could give a wrong answer')
+        }
         finish({ code: 1, reason: error instanceof Error ? error.message : String(error) })
       },
     }),
@@ -129,6 +137,14 @@ export function createLogger(config: Pick<NodeConfig, 'logLevel' | 'node'>): Pin
   return process.stdout.isTTY
     ? pino({ ...base, transport: { target: 'pino-pretty', options: { ignore: 'pid,hostname' } } })
     : pino(base)
+}
+
+/** Two copies of one data directory cannot run at the same place at once. Port 0 is another port at each start. */
+function placeOf(config: NodeConfig): string {
+  const listeners = [config.listen, config.peerListen, config.httpListen]
+  const advertised = [config.advertise, config.peerAdvertise, config.httpAdvertise]
+  const once = listeners.some(({ port }) => port === 0) ? randomBytes(8).toString('hex') : ''
+  return [hostname(), ...listeners.map(address => hostPort(address, address.port)), ...advertised, once].join(' ')
 }
 
 function hostPort(address: Address, port: number): string {

@@ -15,6 +15,8 @@ export type ErrorCode =
   | 'below-threshold' // the instant asked for was collected; details.threshold
   | 'future-instant' // the instant asked for is more than 500 ms ahead
   | 'wrong-cluster' // cluster id, node id or store id do not match
+  | 'twin' // another process runs on a copy of the same data directory
+  | 'superseded' // a copy of the data directory has taken this one's place in the cluster
   | 'not-initialised' // no cluster yet: `quorate init`
   | 'already-initialised'
   | 'not-found' // a node or range by that name

@@ -1,5 +1,6 @@
-// How a node without a cluster gets into one: it asks the addresses it was given, again and again, until a leader has
-// made it a learner. Addresses make nobody a member; the cluster's answer does (DESIGN.md 5).
+// How a node without a cluster gets into one, and how a member tells its cluster that it has moved: it asks every address
+// it knows, again and again, until a leader has recorded it. Addresses make nobody a member; the cluster's answer does
+// (DESIGN.md 5).
 
 import { type ClusterId, asClusterId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -7,18 +8,29 @@ import { isKvError } from '../base/errors.ts'
 import type { quorate } from '../proto/quorate.js'
 import type { Clock, Timer } from '../time/clock.ts'
 
-const attemptEveryMs = 200
+/** The pause after the first round. Each is half as long again as the one before, up to the longest. */
+const pauseFirstMs = 200
+const pauseMaxMs = 2_000
 const attemptDeadlineMs = 3_000
 
 export interface JoinerOptions {
-  readonly addresses: readonly string[]
+  /** Looked up for each round: peers may be found meanwhile. */
+  readonly addresses: () => readonly string[]
   readonly clock: Clock
   readonly logger: Logger
+  /** Uniform in [0, bound). */
+  readonly randomInt: (bound: number) => number
   readonly ask: (address: string, deadlineMs: number) => Promise<quorate.v1.IJoinResponse>
+  /** This node leads: it records itself. undefined: it does not lead. */
+  readonly askOneself: () => Promise<quorate.v1.IJoinResponse | undefined>
+  /** Somebody answered, whatever it was. */
+  readonly answered: (response: quorate.v1.IJoinResponse) => void
   /** Makes the cluster id durable, and the peers known, before anything else of that cluster is answered. */
   readonly joined: (clusterId: ClusterId, nodes: readonly quorate.v1.INodeRecord[]) => void
-  /** No longer needed: this node is a member, or was made a cluster of its own. */
+  /** No longer needed: this node is a member under its own address, or was made a cluster of its own. */
   readonly isDone: () => boolean
+  /** Begins what is said of a round that did not succeed. */
+  readonly whatIsMissing: () => string
 }
 
 export class Joiner {
@@ -26,6 +38,7 @@ export class Joiner {
   #timer: Timer | undefined
   #isClosed = false
   #lastMessage = ''
+  #pauseMs = pauseFirstMs
 
   constructor(options: JoinerOptions) {
     this.#options = options
@@ -41,27 +54,42 @@ export class Joiner {
   }
 
   async #round(): Promise<void> {
-    const queue = [...this.#options.addresses]
+    if (this.#isOver()) return
+    const { clock, addresses, ask, askOneself, randomInt } = this.#options
+    const own = await askOneself()
+    if (own !== undefined && this.#take(own, 'this node')) return
+    const queue = [...addresses()]
     const asked = new Set<string>()
     while (queue.length > 0 && !this.#isOver()) {
       const address = queue.shift()!
       if (asked.has(address)) continue
       asked.add(address)
       try {
-        const response = await this.#options.ask(address, this.#options.clock.monotonicMs() + attemptDeadlineMs)
-        if (this.#isOver()) return
-        if (response.accepted === true && (response.clusterId?.length ?? 0) > 0) {
-          this.#options.joined(asClusterId(Buffer.from(response.clusterId!).toString('hex')), response.nodes ?? [])
-          return
-        }
+        const response = await ask(address, clock.monotonicMs() + attemptDeadlineMs)
+        if (this.#take(response, address)) return
         if (response.leaderPeerAddress) queue.unshift(response.leaderPeerAddress)
-        this.#say(address, response.message ?? '')
       } catch (error) {
         this.#say(address, isKvError(error) ? error.message : String(error))
       }
     }
     if (this.#isOver()) return
-    this.#timer = this.#options.clock.setTimer(attemptEveryMs, () => void this.#round())
+    // Not all at once: after an outage every node of a cluster asks.
+    const pauseMs = this.#pauseMs / 2 + randomInt(Math.ceil(this.#pauseMs / 2))
+    this.#pauseMs = Math.min(this.#pauseMs * 1.5, pauseMaxMs)
+    this.#timer = clock.setTimer(pauseMs, () => void this.#round())
+  }
+
+  /** Whether nobody else has to be asked any more. */
+  #take(response: quorate.v1.IJoinResponse, address: string): boolean {
+    if (this.#isOver()) return true
+    this.#options.answered(response)
+    if (this.#isOver()) return true
+    if (response.accepted === true && (response.clusterId?.length ?? 0) > 0) {
+      this.#options.joined(asClusterId(Buffer.from(response.clusterId!).toString('hex')), response.nodes ?? [])
+      return true
+    }
+    this.#say(address, response.message ?? '')
+    return false
   }
 
   #isOver(): boolean {
@@ -72,6 +100,6 @@ export class Joiner {
   #say(address: string, message: string): void {
     if (message === '' || message === this.#lastMessage) return
     this.#lastMessage = message
-    this.#options.logger.info({ address }, `not in a cluster yet: ${message}`)
+    this.#options.logger.info({ address }, `${this.#options.whatIsMissing()}: ${message}`)
   }
 }

@@ -278,7 +278,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     },
 
     status: () => store.replicas().map(replica => rangeStatus(replica)),
-    addMember: record => withLeader(replica => membership.add(replica, record)),
+    addMember: (record, expected) => withLeader(replica => membership.add(replica, record, expected)),
     promoteMember: node => withLeader(replica => membership.promote(replica, node)),
     removeMember: node => withLeader(replica => membership.remove(replica, node)),
 

@@ -104,6 +104,11 @@ export type AdminAnswer =
   | { readonly kind: 'not-found'; readonly message: string }
   | Refusal
 
+/** A node's record in the system keyspace; `stored` undefined: there is none. */
+export interface ExpectedRecord {
+  readonly stored: Uint8Array | undefined
+}
+
 export interface LocalStore {
   readonly node: NodeId
   /** The range that owns a key: range 1 owns every key for now. */
@@ -116,7 +121,8 @@ export interface LocalStore {
   history(request: HistoryRequest): Promise<HistoryAnswer>
   /** Every range with a replica here, as this node sees it (replicas of others: only what the leader knows of them). */
   status(): readonly quorate.v1.IRangeStatus[]
-  addMember(record: quorate.v1.INodeRecord): Promise<AdminAnswer>
+  /** With `expected`, only while the node's record is stored as it was judged by. */
+  addMember(record: quorate.v1.INodeRecord, expected?: ExpectedRecord): Promise<AdminAnswer>
   promoteMember(node: NodeId): Promise<AdminAnswer>
   removeMember(node: NodeId): Promise<AdminAnswer>
   transferLeader(rangeId: RangeId, node: NodeId | undefined): Promise<AdminAnswer>

@@ -12,7 +12,7 @@ import { timestampZero } from '../time/timestamp.ts'
 import { changeRefusal } from './change-rules.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import { type ReplicaDescriptor, encodeReplica } from './descriptor.ts'
-import type { AdminAnswer } from './local-store.ts'
+import type { AdminAnswer, ExpectedRecord } from './local-store.ts'
 import { registryKey, storeIdOf } from './node-registry.ts'
 import type { Replica } from './replica.ts'
 
@@ -43,7 +43,7 @@ export class Membership {
   }
 
   /** The node is in the registry and at least a learner when this answers `done`. A wiped node's former self goes first. */
-  async add(replica: Replica, record: quorate.v1.INodeRecord): Promise<AdminAnswer> {
+  async add(replica: Replica, record: quorate.v1.INodeRecord, expected?: ExpectedRecord): Promise<AdminAnswer> {
     return this.#alone(replica, async () => {
       const node = record.id ?? ''
       const storeId = storeIdOf(record)
@@ -59,7 +59,8 @@ export class Membership {
         const refused = await this.#change(replica, [{ kind: 'remove', replica: item.replicaId }])
         if (refused !== undefined) return refused
       }
-      const written = await this.#writeRegistry(replica, node as NodeId, quorate.v1.NodeRecord.encode(record).finish())
+      const value = quorate.v1.NodeRecord.encode(record).finish()
+      const written = await this.#writeRegistry(replica, node as NodeId, value, expected)
       if (written !== undefined) return written
       const present = replica.descriptor.replicas.find(item => item.node === node)
       if (present?.storeId === storeId) return { kind: 'done' }
@@ -227,18 +228,25 @@ export class Membership {
     replica: Replica,
     node: NodeId,
     value: Uint8Array | undefined,
+    expected?: ExpectedRecord,
   ): Promise<AdminAnswer | undefined> {
     const key = registryKey(node)
+    const change = value === undefined ? { delete: { key } } : { put: { key, value } }
+    // Judged when it is applied: another leader may have recorded something else meanwhile.
+    const compare = expected?.stored === undefined ? { key, absent: true } : { key, value: expected.stored }
     const writes = quorate.v1.WriteBatch.encode({
       keyspace: systemKeyspace,
-      writes: [value === undefined ? { delete: { key } } : { put: { key, value } }],
+      writes: [expected === undefined ? change : { commit: { compares: [compare], then: [change] } }],
     }).finish()
     const deadlineMs = this.#options.clock.monotonicMs() + registryWriteMs
     const answer = await replica.write(
       { rangeId: replica.rangeId, generation: 0, clock: timestampZero, writes, deadlineMs },
       true,
     )
-    if (answer.kind === 'done') return undefined
+    if (answer.kind === 'done')
+      return answer.outcomes[0]?.kind === quorate.v1.OutcomeKind.OUTCOME_KIND_CONDITION_FAILED
+        ? { kind: 'conflict', message: `the record of ${node} has changed meanwhile; ask again` }
+        : undefined
     if (answer.kind === 'unknown-outcome')
       return { kind: 'unavailable', message: 'the registry write was not confirmed in time; try again' }
     return answer

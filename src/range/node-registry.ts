@@ -5,17 +5,23 @@ import { type NodeId, type StoreId, asNodeId, asStoreId, systemKeyspace } from '
 import type { VersionStore } from '../mvcc/version-store.ts'
 import { quorate } from '../proto/quorate.js'
 import { timestampMax } from '../time/timestamp.ts'
+import { type Lineage, incarnationOf, standingOf } from '../transport/incarnation.ts'
 import type { NodeAddress } from '../transport/transport.ts'
 
 const prefix = 'node/'
 const nodesMax = 1_000
 
+interface HeardNode {
+  readonly record: quorate.v1.INodeRecord
+  readonly lineage: Lineage
+}
+
 export class NodeRegistry {
   readonly #records = new Map<NodeId, quorate.v1.INodeRecord>()
-  /** Whose records this node has applied itself. */
-  readonly #applied = new Set<NodeId>()
+  /** What this node has applied itself, as it is stored; of what was deleted as well. */
+  readonly #applied = new Map<NodeId, Uint8Array | undefined>()
   /** What nodes said of themselves and this node has not applied yet: it is dialled by, and no more. */
-  readonly #heard = new Map<NodeId, quorate.v1.INodeRecord>()
+  readonly #heard = new Map<NodeId, HeardNode>()
   /** Stores that were seen to be replaced. */
   readonly #former = new Set<StoreId>()
   readonly #onChange: () => void
@@ -34,10 +40,11 @@ export class NodeRegistry {
     if (!name.startsWith(prefix)) return false
     const node = asNodeId(name.slice(prefix.length))
     const before = this.#records.get(node)
-    const record = value === undefined ? undefined : quorate.v1.NodeRecord.decode(Uint8Array.from(value))
+    const stored = value === undefined ? undefined : Uint8Array.from(value)
+    const record = stored === undefined ? undefined : quorate.v1.NodeRecord.decode(stored)
     if (before !== undefined && (record === undefined || storeIdOf(before) !== storeIdOf(record)))
       this.#former.add(storeIdOf(before))
-    this.#applied.add(node)
+    this.#applied.set(node, stored)
     if (record === undefined) this.#records.delete(node)
     else this.#records.set(node, record)
     this.#settleHeard(node)
@@ -49,21 +56,36 @@ export class NodeRegistry {
     const heard = this.#heard.get(node)
     const record = this.#records.get(node)
     if (heard === undefined) return
-    const store = storeIdOf(heard)
-    if (this.#former.has(store) || (record !== undefined && storeIdOf(record) === store)) this.#heard.delete(node)
+    const store = storeIdOf(heard.record)
+    const isKnown =
+      record !== undefined &&
+      storeIdOf(record) === store &&
+      standingOf(heard.lineage, record.incarnation ?? 0) !== 'newer'
+    if (this.#former.has(store) || isKnown) this.#heard.delete(node)
   }
 
   /**
-   * A node has introduced itself, as another store than the one registered here, or before anything was: a follower that
-   * slept while its leader joined anew can learn of it from that leader alone.
+   * A node has introduced itself, as another store than the one registered here, or from another place, or before anything
+   * was: a follower that slept while its leader joined anew, or moved, can learn of it from that leader alone; and where all
+   * nodes have moved at once, there is no leader who could record it before they have found each other.
    */
-  heard(record: quorate.v1.INodeRecord): void {
+  heard(record: quorate.v1.INodeRecord, lineage: Lineage): void {
     const node = asNodeId(record.id ?? '')
     const store = storeIdOf(record)
-    if (store === this.storeId(node) || this.#former.has(store) || this.#heard.size >= nodesMax) return
-    this.#heard.set(node, record)
+    const before = this.#heard.get(node) ?? this.#recordAndLineage(node)
+    const isNews =
+      before === undefined ||
+      storeIdOf(before.record) !== store ||
+      standingOf(lineage, incarnationOf(before.lineage)) === 'newer'
+    if (!isNews || this.#former.has(store) || this.#heard.size >= nodesMax) return
+    this.#heard.set(node, { record, lineage })
     this.#settleHeard(node)
     this.#onChange()
+  }
+
+  #recordAndLineage(node: NodeId): HeardNode | undefined {
+    const record = this.#records.get(node)
+    return record && { record, lineage: [record.incarnation ?? 0] }
   }
 
   /** Reads back what was applied before the last restart, or what a snapshot brought: all of it, and nothing else. */
@@ -89,6 +111,7 @@ export class NodeRegistry {
     for (const record of records) {
       const node = asNodeId(record.id ?? '')
       if (!this.#applied.has(node)) this.#records.set(node, record)
+      this.#settleHeard(node)
     }
     this.#onChange()
   }
@@ -101,15 +124,31 @@ export class NodeRegistry {
     return this.#records.get(node)
   }
 
+  /** The record as it lies in the system keyspace, as applied here. */
+  stored(node: NodeId): Uint8Array | undefined {
+    return this.#applied.get(node)
+  }
+
+  /** Where a node is dialled, as far as it is known. */
+  peerAddress(node: NodeId): string | undefined {
+    return (this.#heard.get(node)?.record ?? this.#records.get(node))?.peerAddress ?? undefined
+  }
+
+  /** What is recorded of this very store. What nodes say of themselves does not count: two may say it of one store. */
+  incarnation(node: NodeId, store: StoreId): number | undefined {
+    const record = this.#records.get(node)
+    return record !== undefined && storeIdOf(record) === store ? (record.incarnation ?? 0) : undefined
+  }
+
   /** The store that is dialled under this name. */
   storeId(node: NodeId): StoreId | undefined {
-    const record = this.#heard.get(node) ?? this.#records.get(node)
+    const record = this.#heard.get(node)?.record ?? this.#records.get(node)
     return record === undefined ? undefined : storeIdOf(record)
   }
 
   addresses(): readonly NodeAddress[] {
     const addresses = new Map(this.#records)
-    for (const [node, record] of this.#heard) addresses.set(node, record)
+    for (const [node, { record }] of this.#heard) addresses.set(node, record)
     return [...addresses].map(([node, record]) => ({
       node,
       storeId: storeIdOf(record),

@@ -22,6 +22,8 @@ const statusByCode: Readonly<Record<ErrorCode, status>> = {
   'below-threshold': status.OUT_OF_RANGE,
   'future-instant': status.OUT_OF_RANGE,
   'wrong-cluster': status.FAILED_PRECONDITION,
+  twin: status.FAILED_PRECONDITION,
+  superseded: status.FAILED_PRECONDITION,
   'not-initialised': status.FAILED_PRECONDITION,
   'already-initialised': status.ALREADY_EXISTS,
   'not-found': status.NOT_FOUND,

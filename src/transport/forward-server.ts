@@ -103,7 +103,7 @@ function refusalOf(context: PeerContext, stream: ForwardStream): string | undefi
   const [bytes] = stream.metadata.get(helloMetadataKey)
   if (!Buffer.isBuffer(bytes)) return 'a Forward stream begins with a Hello in its metadata'
   try {
-    const verdict = judgeHello(quorate.v1.Hello.decode(bytes), context.identity(), context.knownStore)
+    const verdict = judgeHello(quorate.v1.Hello.decode(bytes), context)
     return verdict.kind === 'refused' ? verdict.refusal : undefined
   } catch {
     return 'the Hello of a Forward stream could not be read'
@@ -142,6 +142,8 @@ export function errorToStatus(error: unknown, context: PeerContext): ServerError
 function statusOf(code: KvError['code'] | undefined): status {
   switch (code) {
     case 'wrong-cluster':
+    case 'twin':
+    case 'superseded':
     case 'not-initialised':
     case 'conflict':
       return status.FAILED_PRECONDITION

@@ -6,6 +6,7 @@ import type { NodeId } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
 import type { ClockGate } from './clock-gate.ts'
 import { type Speaker, createHello, judgeHello } from './hello.ts'
+import { incarnationOf } from './incarnation.ts'
 import { type Frame, type FrameStats, decodeFrame } from './message-codec.ts'
 import type { LogLimit, PeerContext } from './peer-context.ts'
 import { widenReceiveWindow } from './receive-window.ts'
@@ -30,11 +31,18 @@ const clockNoticeIntervalMs = 1_000
 
 const emptyNotice = quorate.v1.PeerNotice.encode({}).finish()
 
+interface NewestStream {
+  readonly stream: FrameStream
+  readonly incarnation: number
+  /** When it last brought a frame. */
+  heardMs: number
+}
+
 export class FrameReceiver {
   readonly #options: FrameReceiverOptions
   readonly #open = new Set<FrameStream>()
   /** The newest stream of each node and channel: what comes late on an older one is dropped, so order holds. */
-  readonly #newest = new Map<string, FrameStream>()
+  readonly #newest = new Map<string, NewestStream>()
 
   constructor(options: FrameReceiverOptions) {
     this.#options = options
@@ -55,7 +63,7 @@ export class FrameReceiver {
       this.#open.delete(stream)
       if (speaker === undefined) return
       const key = `${speaker.node} ${channel}`
-      if (this.#newest.get(key) === stream) this.#newest.delete(key)
+      if (this.#newest.get(key)?.stream === stream) this.#newest.delete(key)
     })
     stream.on('error', () => {})
     stream.on('end', () => stream.end())
@@ -72,11 +80,12 @@ export class FrameReceiver {
         speaker = this.#judge(channel, stream, frame)
         helloTimer.cancel()
         if (speaker === undefined) return
-      } else if (this.#newest.get(`${speaker.node} ${channel}`) !== stream) {
-        return
       }
       const { node } = speaker
+      const newest = this.#newest.get(`${node} ${channel}`)
+      if (newest?.stream !== stream) return
       const now = clock.monotonicMs()
+      newest.heardMs = now
       if (!this.#options.gate.admit(node, frame.clock, frame.rawClock)) {
         if (now - clockNoticeMs < clockNoticeIntervalMs) {
           answer(stream, emptyNotice)
@@ -103,32 +112,49 @@ export class FrameReceiver {
   }
 
   #judge(channel: Channel, stream: FrameStream, frame: Frame): Speaker | undefined {
-    const { context, refusals } = this.#options
+    const { context } = this.#options
     if (frame.hello === undefined) {
       this.#refuse(stream, status.INVALID_ARGUMENT, 'the first frame carries no Hello')
       return undefined
     }
-    const verdict = judgeHello(frame.hello, context.identity(), context.knownStore)
+    const verdict = judgeHello(frame.hello, context)
     if (verdict.kind === 'refused') {
-      if (refusals.allow(`in ${stream.getPeer().replace(/:\d+$/, '')} ${frame.hello.node} ${verdict.code}`)) {
-        context.logger.warn(
-          { peer: frame.hello.node, channel, code: verdict.code },
-          `refused a peer: ${verdict.refusal}`,
-        )
-      }
-      answer(stream, encodeRefusal(verdict.code, verdict.refusal))
-      this.#open.delete(stream)
-      stream.end()
+      this.#turnAway(channel, stream, frame.hello.node ?? '', verdict.code, verdict.refusal)
       return undefined
     }
-    const key = `${verdict.speaker.node} ${channel}`
-    const older = this.#newest.get(key)
-    this.#newest.set(key, stream)
+    const { node, lineage } = verdict.speaker
+    if (this.#isSpokenFor(node, incarnationOf(lineage))) {
+      const reason = `another process with the data of ${node} is connected: a copy of them takes over nothing. When that one has ended, this one is let in`
+      this.#turnAway(channel, stream, node, 'unavailable', reason)
+      return undefined
+    }
+    const key = `${node} ${channel}`
+    const older = this.#newest.get(key)?.stream
+    this.#newest.set(key, { stream, incarnation: incarnationOf(lineage), heardMs: context.clock.monotonicMs() })
     older?.end()
     // Without an address it cannot be dialled, and there is nothing to tell.
-    if (frame.hello.record?.peerAddress) context.heard?.(frame.hello.record)
+    if (frame.hello.record?.peerAddress) context.heard?.(frame.hello.record, lineage)
     answer(stream, quorate.v1.PeerNotice.encode({ hello: createHello(context) }).finish())
     return verdict.speaker
+  }
+
+  /** By another incarnation that was heard lately: whether it has moved or runs twice, a second one cuts nobody off. */
+  #isSpokenFor(node: NodeId, incarnation: number): boolean {
+    const { clock, electionTimeoutMs } = this.#options.context
+    const now = clock.monotonicMs()
+    return (['control', 'append'] as const).some(channel => {
+      const newest = this.#newest.get(`${node} ${channel}`)
+      return newest !== undefined && newest.incarnation !== incarnation && now - newest.heardMs <= electionTimeoutMs
+    })
+  }
+
+  #turnAway(channel: Channel, stream: FrameStream, node: string, code: string, refusal: string): void {
+    const { context, refusals } = this.#options
+    if (refusals.allow(`in ${stream.getPeer().replace(/:\d+$/, '')} ${node} ${code}`))
+      context.logger.warn({ peer: node, channel, code }, `refused a peer: ${refusal}`)
+    answer(stream, encodeRefusal(code, refusal))
+    this.#open.delete(stream)
+    stream.end()
   }
 
   #refuse(stream: FrameStream, code: status, details: string): void {

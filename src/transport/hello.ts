@@ -6,8 +6,8 @@
 import type { ErrorCode } from '../base/errors.ts'
 import { type ClusterId, type NodeId, type StoreId, asClusterId, asNodeId, asStoreId } from '../base/ids.ts'
 import type { quorate } from '../proto/quorate.js'
+import { type Lineage, incarnationOf, standingOf } from './incarnation.ts'
 import type { PeerContext } from './peer-context.ts'
-import type { Identity } from './transport.ts'
 
 export const protocolMin = 2
 export const protocolMax = 2
@@ -16,6 +16,7 @@ export interface Speaker {
   readonly node: NodeId
   readonly storeId: StoreId
   readonly clusterId: ClusterId | undefined
+  readonly lineage: Lineage
 }
 
 export interface HelloRefusal {
@@ -53,15 +54,16 @@ export function createHello(
     toNode: to?.node ?? '',
     toStoreId: idBytes(to?.storeId ?? ''),
     record: context.record(),
+    lineage: [...identity.lineage],
   }
 }
 
 export function judgeHello(
   hello: quorate.v1.IHello,
-  self: Identity,
-  knownStore: (node: NodeId) => StoreId | undefined,
+  context: Pick<PeerContext, 'identity' | 'knownStore' | 'knownIncarnation'>,
   purpose: HelloPurpose = 'member',
 ): HelloVerdict {
+  const self = context.identity()
   const theirMin = hello.protocolMin ?? 0
   const theirMax = hello.protocolMax ?? 0
   if (theirMin > protocolMax || theirMax < protocolMin) {
@@ -78,6 +80,10 @@ export function judgeHello(
   }
   if (storeHex.length !== 32 || (clusterHex.length !== 0 && clusterHex.length !== 32)) {
     return refused('invalid-argument', `the Hello of ${node} carries a store or cluster id that is not 16 bytes long`)
+  }
+  const lineage = hello.lineage ?? []
+  if (lineage.length === 0) {
+    return refused('invalid-argument', `the Hello of ${node} names no incarnation of its store`)
   }
   const { record } = hello
   if (record && (record.id !== node || idHex(record.storeId) !== storeHex)) {
@@ -114,7 +120,7 @@ export function judgeHello(
       `${node} belongs to cluster ${clusterId}, ${self.node} to cluster ${self.clusterId}: check the addresses, or start ${node} with an empty data directory to join`,
     )
   }
-  const speaker: Speaker = { node: asNodeId(node), storeId, clusterId }
+  const speaker: Speaker = { node: asNodeId(node), storeId, clusterId, lineage }
   if (purpose === 'join') return { kind: 'welcome', speaker }
   if (clusterId === undefined) {
     return refused(
@@ -126,7 +132,7 @@ export function judgeHello(
     // We asked to join, so a leader may speak to us first; it proves that it means us by naming our store.
     return refused('not-initialised', `${self.node} is in no cluster yet, and ${node} did not name its store`)
   }
-  const registered = knownStore(speaker.node)
+  const registered = context.knownStore(speaker.node)
   // Whoever names our store was told of it by the cluster: it may have joined anew while we slept, and be the only one that
   // can tell us. That it does not speak for its former self is seen to by replica ids, which belong to one store each.
   if (registered !== undefined && registered !== storeId && toStore !== self.storeId) {
@@ -135,7 +141,18 @@ export function judgeHello(
       `${node} is registered with store ${registered}, but speaks as store ${storeId}: a wiped node joins anew and never speaks for its former self; if two nodes are named ${node}, rename one`,
     )
   }
+  const recorded = context.knownIncarnation?.(speaker.node, storeId)
+  if (recorded !== undefined && standingOf(lineage, recorded) === 'superseded')
+    return refused('superseded', supersededMessage(speaker, recorded))
   return { kind: 'welcome', speaker }
+}
+
+export function supersededMessage({ node, storeId, lineage }: Omit<Speaker, 'clusterId'>, recorded: number): string {
+  return (
+    `${node} (store ${storeId}) speaks as incarnation ${incarnationOf(lineage)}, and the cluster has recorded ` +
+    `${recorded} since: a copy of its data directory was started elsewhere and has taken its place. Run that copy and ` +
+    `leave this one stopped; to use this machine as well, give it an empty data directory and a name of its own`
+  )
 }
 
 function refused(code: ErrorCode, refusal: string): HelloRefusal {

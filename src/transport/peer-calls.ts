@@ -7,5 +7,7 @@ import type { quorate } from '../proto/quorate.js'
 export interface PeerCalls extends PeerClient {
   /** Our own Hello and clocks are filled in where the request has none. Rejects with KvError. */
   join(address: string, request: quorate.v1.IJoinRequest, deadlineMs: number): Promise<quorate.v1.IJoinResponse>
+  /** The Hello of whoever answers at a peer address, of any cluster. Rejects with KvError when nobody does. */
+  identify(address: string, deadlineMs: number): Promise<quorate.v1.IHello>
   close(): Promise<void>
 }

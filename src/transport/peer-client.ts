@@ -61,6 +61,13 @@ class PeerClientAdapter implements PeerCalls {
     return this.#unary(peerMethods.Join, address, bytes, deadlineMs, quorate.v1.JoinResponse.decode)
   }
 
+  async identify(address: string, deadlineMs: number): Promise<quorate.v1.IHello> {
+    const request = quorate.v1.IdentifyRequest.encode({}).finish()
+    const decode = quorate.v1.IdentifyResponse.decode
+    const { hello } = await this.#unary(peerMethods.Identify, address, request, deadlineMs, decode)
+    return hello ?? {}
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     for (const link of this.#links.values()) link.close()

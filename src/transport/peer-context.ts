@@ -5,6 +5,7 @@ import type { Logger } from '../base/logger.ts'
 import type { quorate } from '../proto/quorate.js'
 import type { Clock } from '../time/clock.ts'
 import type { HybridClock } from '../time/hybrid-clock.ts'
+import type { Lineage } from './incarnation.ts'
 import type { Identity } from './transport.ts'
 
 export interface PeerContext {
@@ -13,8 +14,12 @@ export interface PeerContext {
   readonly record: () => quorate.v1.INodeRecord
   /** The store that the registry has under a name; undefined: not registered. */
   readonly knownStore: (node: NodeId) => StoreId | undefined
+  /** The incarnation that the registry has of this very store under the name; undefined: not registered. */
+  readonly knownIncarnation?: (node: NodeId, store: StoreId) => number | undefined
   /** Another node has proved itself in a Hello: this is its record, which the registry may not have yet. */
-  readonly heard?: (record: quorate.v1.INodeRecord) => void
+  readonly heard?: (record: quorate.v1.INodeRecord, lineage: Lineage) => void
+  /** A peer of this cluster knows a newer incarnation of this store: this node must not go on. */
+  readonly superseded?: (reason: string) => void
   readonly clock: Clock
   readonly hybridClock: HybridClock
   readonly logger: Logger

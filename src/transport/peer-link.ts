@@ -180,6 +180,7 @@ export class PeerLink {
       return 'heard'
     }
     if (notice.refusal) {
+      if (notice.code === 'superseded') this.#options.context.superseded?.(notice.refusal)
       this.#logRefusal(`refused by ${this.#options.peer.node}: ${notice.refusal}`, notice.code ?? '')
       return { refused: notice.refusal }
     }
@@ -201,7 +202,7 @@ export class PeerLink {
     }
     // Not in a cluster yet: it asked to join, and learns from us which one.
     if ((hello.clusterId?.length ?? 0) === 0) return undefined
-    const verdict = judgeHello(hello, context.identity(), context.knownStore)
+    const verdict = judgeHello(hello, context)
     return verdict.kind === 'refused' ? verdict.refusal : undefined
   }
 

@@ -14,7 +14,7 @@ import { quorate } from '../proto/quorate.js'
 import type { FrameStream } from './frame-receiver.ts'
 import { type ForwardHandler, type ForwardStream, errorToStatus, serveForward } from './forward-server.ts'
 import type { PeerInbound } from './grpc-transport.ts'
-import { type HelloPurpose, judgeHello } from './hello.ts'
+import { type HelloPurpose, createHello, judgeHello } from './hello.ts'
 import { LogLimit, type PeerContext } from './peer-context.ts'
 import { peerMethods, peerServerOptions } from './peer-service.ts'
 import { withDeadline } from './stall-guard.ts'
@@ -58,6 +58,10 @@ export async function createPeerServer(options: PeerServerOptions): Promise<Peer
     PeerStatus: (call: ServerUnaryCall<Uint8Array, Uint8Array>, callback: sendUnaryData<Uint8Array>) => {
       answer(options, bounded(options, peerStatus(options, call.request)), callback)
     },
+    // Of whoever asks nothing is believed, and nothing more is said than every Hello says.
+    Identify: (call: ServerUnaryCall<Uint8Array, Uint8Array>, callback: sendUnaryData<Uint8Array>) => {
+      answer(options, identify(options, call.request), callback)
+    },
   })
   const port = await listen(server, options.address)
   return {
@@ -81,6 +85,11 @@ async function peerStatus(options: PeerServerOptions, bytes: Uint8Array): Promis
   return quorate.v1.PeerStatusResponse.encode(await options.peerStatus(request)).finish()
 }
 
+async function identify(options: PeerServerOptions, bytes: Uint8Array): Promise<Uint8Array> {
+  decode(quorate.v1.IdentifyRequest.decode, bytes)
+  return quorate.v1.IdentifyResponse.encode({ hello: createHello(options) }).finish()
+}
+
 function decode<T>(decoder: (bytes: Uint8Array) => T, bytes: Uint8Array): T {
   try {
     return decoder(bytes)
@@ -90,7 +99,7 @@ function decode<T>(decoder: (bytes: Uint8Array) => T, bytes: Uint8Array): T {
 }
 
 function judge(options: PeerContext, hello: quorate.v1.IHello | null | undefined, purpose: HelloPurpose): void {
-  const verdict = judgeHello(hello ?? {}, options.identity(), options.knownStore, purpose)
+  const verdict = judgeHello(hello ?? {}, options, purpose)
   if (verdict.kind === 'refused') throw new KvError(verdict.code, verdict.refusal)
 }
 

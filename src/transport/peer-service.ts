@@ -37,6 +37,7 @@ export const peerMethods = {
   Forward: method('Forward', true, true),
   Join: method('Join', false, false),
   PeerStatus: method('PeerStatus', false, false),
+  Identify: method('Identify', false, false),
 } as const
 
 /** The Hello of a Forward stream, whose messages have no room for one. */

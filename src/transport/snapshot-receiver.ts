@@ -53,7 +53,7 @@ export class SnapshotReceiver {
   }
 
   #open(header: quorate.v1.ISnapshotHeader, chunks: AsyncIterable<Uint8Array>): IncomingSnapshot {
-    const verdict = judgeHello(header.hello ?? {}, this.#context.identity(), this.#context.knownStore)
+    const verdict = judgeHello(header.hello ?? {}, this.#context)
     if (verdict.kind === 'refused') throw new KvError(verdict.code, verdict.refusal)
     if (header.format !== snapshotFormat) {
       throw new KvError(

@@ -7,6 +7,7 @@
 
 import type { ClusterId, NodeId, RangeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
 import type { Message, SnapshotMeta } from '../raft/types.ts'
+import type { Lineage } from './incarnation.ts'
 
 /** Votes, heartbeats and read indexes never wait behind entries. */
 export type Channel = 'control' | 'append'
@@ -29,6 +30,7 @@ export interface Identity {
   readonly storeId: StoreId
   /** undefined until this node is in a cluster. */
   readonly clusterId: ClusterId | undefined
+  readonly lineage: Lineage
 }
 
 export interface OutgoingSnapshot {

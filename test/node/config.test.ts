@@ -42,6 +42,52 @@ describe('configuration', () => {
       expect((error as Error).message).toContain(part)
   })
 
+  const mistakesOf = (flags: Record<string, string | string[]>): string => {
+    try {
+      parseConfig({ node: 'n1', ...flags }, {})
+    } catch (error) {
+      if (isKvError(error, 'invalid-argument')) return error.message
+    }
+    return ''
+  }
+
+  it.each(['0.0.0.0', '[::]', '0', '0.0', '[0:0:0:0:0:0:0:0]', '[0::0]', '[::ffff:0:0]'])(
+    'never tells others to dial %s: where it listens there, an address to advertise is asked for',
+    host => {
+      for (const [listen, advertise] of [
+        ['listen', 'advertise'],
+        ['peer-listen', 'peer-advertise'],
+        ['http-listen', 'http-advertise'],
+      ] as const) {
+        const refused = mistakesOf({ [listen]: `${host}:7421` })
+        expect(refused).toContain(`--${listen} ${host}:7421: it listens on every interface`)
+        expect(refused).toContain(`others reach this node, such as --${advertise} n1:7421`)
+        expect(refused.split('\n')).toHaveLength(1)
+        expect(mistakesOf({ [listen]: `${host}:7421`, [advertise]: 'n1.example:7421' })).toBe('')
+        expect(mistakesOf({ [advertise]: `${host}:7421` })).toMatch(/can be listened on, not dialled: give an address/)
+      }
+      expect(mistakesOf({ join: `127.0.0.1:1,${host}:7421` })).toMatch(/--join .* not dialled: give an address/)
+      expect(mistakesOf({ peer: [`n2=${host}:7421`] })).toMatch(/--peer n2=.* not dialled: give an address/)
+    },
+  )
+
+  it('takes every address that can be dialled, and port 0 only to listen on', () => {
+    for (const address of [
+      '10.0.0.0:1',
+      '0.0.0.1:1',
+      '[::1]:1',
+      '[fe80::0]:1',
+      'zero:1',
+      'n0.example:1',
+      'localhost:1',
+    ])
+      expect(mistakesOf({ listen: address, advertise: address, join: address }), address).toBe('')
+    expect(mistakesOf({ listen: '127.0.0.1:0' })).toBe('')
+    for (const flag of ['advertise', 'peer-advertise', 'http-advertise', 'join'])
+      expect(mistakesOf({ [flag]: 'n1:0' })).toMatch(/port 0 stands for any free port.*: give the port/)
+    expect(mistakesOf({ peer: ['n2=n2:0'] })).toMatch(/give the port/)
+  })
+
   it('reads peers, limits and addresses to join', () => {
     const config = parseConfig(
       { node: 'n1', peer: ['n2=127.0.0.1:9012'], join: '127.0.0.1:1,127.0.0.1:2', set: ['limit.logBytes=1000'] },

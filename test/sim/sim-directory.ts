@@ -3,6 +3,7 @@
 import { assert } from '../../src/base/assert.ts'
 import { type ClusterId, type NodeId, type StoreId, asStoreId } from '../../src/base/ids.ts'
 import type { NodeDirectory } from '../../src/node-ports.ts'
+import { firstLineage, incarnationOf, nextLineage } from '../../src/transport/incarnation.ts'
 import type { Identity } from '../../src/transport/transport.ts'
 import type { FakeLogFiles } from '../log/fake-log-files.ts'
 
@@ -10,10 +11,12 @@ export class SimDirectory implements NodeDirectory {
   readonly logPath = 'log'
   readonly #files: FakeLogFiles
   #identity: Identity
+  #place = ''
+  #peerAddress = ''
 
   constructor(node: NodeId, storeId: StoreId, files: FakeLogFiles) {
     this.#files = files
-    this.#identity = { node, storeId, clusterId: undefined }
+    this.#identity = { node, storeId, clusterId: undefined, lineage: firstLineage }
   }
 
   get identity(): Identity {
@@ -22,6 +25,25 @@ export class SimDirectory implements NodeDirectory {
 
   joinCluster(clusterId: ClusterId): void {
     this.#identity = { ...this.#identity, clusterId }
+  }
+
+  get peerAddress(): string {
+    return this.#peerAddress
+  }
+
+  settle(place: string, randomInt: (bound: number) => number): void {
+    const { lineage } = this.#identity
+    if (place !== this.#place && this.#place !== '')
+      this.#identity = { ...this.#identity, lineage: nextLineage(lineage, randomInt) }
+    this.#place = place
+  }
+
+  announce(peerAddress: string): void {
+    this.#peerAddress = peerAddress
+  }
+
+  confirmIncarnation(): void {
+    this.#identity = { ...this.#identity, lineage: [incarnationOf(this.#identity.lineage)] }
   }
 
   discardLog(): void {

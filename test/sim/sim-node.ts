@@ -189,6 +189,7 @@ export class SimNode {
         return this.#observed(this.#transport)
       },
       createPeers: context => new SimPeers({ clock, context, ...peers }),
+      place: `${this.name}`,
       addresses: () => ({ peer: `${this.name}:1`, client: `${this.name}:2`, http: `${this.name}:3` }),
       freeBytes: async () => 1 << 30,
       logger: this.#logger,

@@ -74,6 +74,12 @@ export class SimPeers implements PeerCalls {
     return this.#call(to, deadlineMs, 'unavailable', 'join', filled.hello ?? hello, handlers => handlers.join(filled))
   }
 
+  identify(address: string, deadlineMs: number): Promise<quorate.v1.IHello> {
+    const to = this.#options.nodeAt(address)
+    if (to === undefined) return Promise.reject(new KvError('unavailable', `nobody listens at ${address}`))
+    return this.#exchange(to, deadlineMs, 'unavailable', async target => createHello(target.context))
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     for (const end of [...this.#pending]) end()
@@ -98,6 +104,22 @@ export class SimPeers implements PeerCalls {
     purpose: 'member' | 'join',
     hello: quorate.v1.IHello,
     handle: (handlers: PeerHandlers) => Promise<T>,
+  ): Promise<T> {
+    return this.#exchange(to, deadlineMs, onSilence, async target => {
+      const verdict = judgeHello(hello, target.context, purpose)
+      // Who refuses a stream of forwards was told nothing of what they ask.
+      if (verdict.kind === 'refused')
+        throw new KvError(purpose === 'join' ? verdict.code : 'unavailable', verdict.refusal)
+      return handle(target.handlers)
+    })
+  }
+
+  /** There and back; `answer` runs in the process that is asked. */
+  #exchange<T>(
+    to: NodeId,
+    deadlineMs: number,
+    onSilence: Silence,
+    answer: (target: PeerProcess) => Promise<T>,
   ): Promise<T> {
     const { clock, context, find, travelMs } = this.#options
     const own = context.identity().node
@@ -133,14 +155,7 @@ export class SimPeers implements PeerCalls {
         return
       }
       target.clock.arriveAfter(ms, () => {
-        const verdict = judgeHello(hello, target.context.identity(), target.context.knownStore, purpose)
-        if (verdict.kind === 'refused') {
-          // Who refuses a stream of forwards was told nothing of what they ask.
-          const code = purpose === 'join' ? verdict.code : 'unavailable'
-          back(() => reject(new KvError(code, verdict.refusal)))
-          return
-        }
-        handle(target.handlers).then(
+        answer(target).then(
           value => back(() => resolve(value)),
           (error: unknown) => back(() => reject(asKvError(error))),
         )

@@ -71,8 +71,10 @@ export class LocalNodes implements AsyncDisposable {
     return `http://${this.flagsOf(name)['http-listen'] as string}`
   }
 
-  async startNode(name: string): Promise<RunningNode> {
-    const node = await startNode(parseConfig(this.flagsOf(name), {}), pino({ level: process.env.NODE_LOG ?? 'silent' }))
+  /** `changes` hold for this start alone. */
+  async startNode(name: string, changes: LocalNodesOptions['flags'] = {}): Promise<RunningNode> {
+    const config = parseConfig({ ...this.flagsOf(name), ...changes }, {})
+    const node = await startNode(config, pino({ level: process.env.NODE_LOG ?? 'silent' }))
     this.#running.set(name, node)
     return node
   }

@@ -44,14 +44,22 @@ export interface ContextChanges {
   readonly record?: quorate.v1.INodeRecord
   readonly unixMs?: () => number
   readonly knownStore?: (node: NodeId) => StoreId | undefined
-  readonly heard?: (record: quorate.v1.INodeRecord) => void
+  readonly knownIncarnation?: PeerContext['knownIncarnation']
+  readonly heard?: PeerContext['heard']
+  readonly superseded?: PeerContext['superseded']
 }
 
 export function createTestNode(name: string, changes: ContextChanges = {}): TestNode {
   const logger = new RecordingLogger()
   const hybridClock = new HybridClock(changes.unixMs ?? (() => Date.now()))
   hybridClock.ceilingSynced(addMs(hybridClock.raw(), 3_600_000))
-  const identity: Identity = { node: asNodeId(name), storeId: storeOf(name), clusterId, ...changes.identity }
+  const identity: Identity = {
+    node: asNodeId(name),
+    storeId: storeOf(name),
+    clusterId,
+    lineage: [1],
+    ...changes.identity,
+  }
   return {
     context: {
       identity: () => identity,
@@ -62,7 +70,9 @@ export function createTestNode(name: string, changes: ContextChanges = {}): Test
         ...changes.record,
       }),
       knownStore: changes.knownStore ?? (() => undefined),
+      ...(changes.knownIncarnation && { knownIncarnation: changes.knownIncarnation }),
       ...(changes.heard && { heard: changes.heard }),
+      ...(changes.superseded && { superseded: changes.superseded }),
       clock: systemClock,
       hybridClock,
       logger,

@@ -147,6 +147,7 @@ interface Verdict {
   readonly targetStore: StoreId
   readonly meantStore: StoreId
   readonly knownStore: StoreId | undefined
+  readonly knownIncarnation: number | undefined
   readonly isWelcome: boolean
 }
 
@@ -300,6 +301,7 @@ class MemoryTransport implements Transport {
     const source = this.options.identity().clusterId
     const self = target.options.identity()
     const knownStore = target.options.knownStore(this.node)
+    const knownIncarnation = target.options.knownIncarnation?.(this.node, this.options.identity().storeId)
     let { verdict } = peer
     if (
       verdict === undefined ||
@@ -308,13 +310,17 @@ class MemoryTransport implements Transport {
       verdict.target !== self.clusterId ||
       verdict.targetStore !== self.storeId ||
       verdict.meantStore !== address.storeId ||
-      verdict.knownStore !== knownStore
+      verdict.knownStore !== knownStore ||
+      verdict.knownIncarnation !== knownIncarnation
     ) {
       const hello = createHello(this.options, { node: peer.node, storeId: address.storeId })
-      const isWelcome = judgeHello(hello, self, target.options.knownStore).kind === 'welcome'
-      if (isWelcome) target.options.heard?.(this.options.record())
-      const rest = { target: self.clusterId, targetStore: self.storeId, meantStore: address.storeId, knownStore }
-      verdict = { judge: target, source, ...rest, isWelcome }
+      const { lineage } = this.options.identity()
+      const judged = judgeHello(hello, target.options)
+      const isWelcome = judged.kind === 'welcome'
+      if (isWelcome) target.options.heard?.(this.options.record(), lineage)
+      else if (judged.code === 'superseded') this.options.superseded?.(judged.refusal)
+      const rest = { target: self.clusterId, targetStore: self.storeId, meantStore: address.storeId }
+      verdict = { judge: target, source, ...rest, knownStore, knownIncarnation, isWelcome }
       peer.verdict = verdict
     }
     return verdict.isWelcome
