@@ -127,11 +127,11 @@ export class Leadership {
     const progress = this.#progress.get(from)
     if (progress === undefined) return
     progress.heard()
-    progress.probeSent = false
     if (progress.state === 'probe' || progress.match < this.#state.log.lastIndex) {
-      progress.nudge = true
+      progress.nudge = progress.state !== 'probe' || progress.probeSent
       this.#appendsDue = true
     }
+    progress.probeSent = false
     if (context <= progress.readAcked) return
     progress.readAcked = context
     this.#reads.confirmedTo(quorumAcked(this.#state.configuration, this.#readAckOf))

@@ -29,7 +29,10 @@ export class Progress {
   probeSent = false
   /** The commit index that the last append carried. */
   commitSent: Index = asIndex(0)
-  /** Replicate: an append goes even if it is empty, so that its answer tells whether earlier ones were lost. */
+  /**
+   * Replicate: an append goes even if it is empty, so that its answer tells whether earlier ones were lost. Probe: the next
+   * one goes without entries, since one that has them is on its way, or lost.
+   */
   nudge = false
   /** The newest ReadIndex round that a heartbeat response has confirmed. */
   readAcked = 0
@@ -127,6 +130,7 @@ export class Progress {
     if (this.#state !== 'probe' || rejected !== this.#next - 1) return false
     this.#nextTo(asIndex(Math.max(Math.min(rejected, hint + 1), this.#match + 1)))
     this.probeSent = false
+    this.nudge = false
     return true
   }
 

@@ -8,6 +8,8 @@ import type { Progress } from './progress.ts'
 import type { Entry } from './types.ts'
 
 const noEntries: readonly Entry[] = []
+/** Appends under way, past which none goes for the commit index alone: on a thin link they would take the place of entries. */
+const newsInflightsMax = 16
 
 /** Sends as much as the follower's state and window allow; possibly nothing, and the commit index alone only if it must know of `commitDue`. */
 export function sendAppend(state: CoreState, to: ReplicaId, progress: Progress, commitDue: Index): void {
@@ -16,8 +18,10 @@ export function sendAppend(state: CoreState, to: ReplicaId, progress: Progress, 
       return
     case 'probe':
       if (progress.probeSent) return
-      pushAppend(state, to, progress, true)
+      // The entries were sent once: they may be late rather than lost, and a thin link must not fill with copies of them.
+      pushAppend(state, to, progress, !progress.nudge)
       progress.probeSent = true
+      progress.nudge = false
       return
     default:
       pipelineAppends(state, to, progress, commitDue)
@@ -31,10 +35,11 @@ function pipelineAppends(state: CoreState, to: ReplicaId, progress: Progress, co
     const entries = pushAppend(state, to, progress, true)
     const last = entries.at(-1)
     if (last === undefined) return // a snapshot is asked for instead
-    progress.sentTo(last.index, dataBytes(entries))
+    progress.sentTo(last.index, inflightBytes(entries))
     hasSent = true
   }
-  const isNews = progress.commitSent < commitDue
+  // Whoever has so much to take yet learns of the commit by that, or by a heartbeat.
+  const isNews = progress.commitSent < commitDue && progress.inflights.count < newsInflightsMax
   if (!hasSent && (progress.nudge || isNews)) pushAppend(state, to, progress, false)
   progress.nudge = false
 }
@@ -90,8 +95,11 @@ export function sendTimeoutNow(state: CoreState, to: ReplicaId): void {
   state.outbox.send({ kind: 'timeout-now', from: state.id, to, term: state.term })
 }
 
-function dataBytes(entries: readonly Entry[]): number {
+/** What an entry costs on its way beside its data: a window of small ones must fit into the link's queue as well. */
+const entryOverheadBytes = 32
+
+function inflightBytes(entries: readonly Entry[]): number {
   let bytes = 0
-  for (const entry of entries) bytes += entry.data.length
+  for (const entry of entries) bytes += entry.data.length + entryOverheadBytes
   return bytes
 }

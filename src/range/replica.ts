@@ -25,6 +25,7 @@ import type {
   SnapshotMeta,
 } from '../raft/types.ts'
 import type { Timestamp } from '../time/timestamp.ts'
+import { channelOf } from '../transport/transport.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { CommitNews } from './commit-news.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
@@ -48,7 +49,8 @@ import { admissionRefusal } from './write-admission.ts'
 
 const appendBytesMax = 1024 * 1024
 const inflightMessagesMax = 64
-const inflightBytesMax = 16 * 1024 * 1024
+/** Less than a link's queue holds (transport/peer-link.ts): what a slow follower has yet to take is never dropped there. */
+const inflightBytesMax = 12 * 1024 * 1024
 /** A configuration change that is not applied by then is answered; it may yet be. */
 const configurationWaitMs = 5_000
 const notLeader = { kind: 'not-leader', leader: noReplica } as const
@@ -415,10 +417,7 @@ export class Replica {
 
   #send(message: Message): void {
     if (message.kind === 'install-snapshot') this.#host.sendSnapshot(this, message.to, message.term)
-    else {
-      const channel = message.kind === 'append-entries' && message.entries.length > 0 ? 'append' : 'control'
-      this.#host.send(this, message.to, channel, message)
-    }
+    else this.#host.send(this, message.to, channelOf(message), message)
   }
 
   #applyOne(entry: Entry): Promise<void> | undefined {

@@ -12,6 +12,11 @@ import type { Lineage } from './incarnation.ts'
 /** Votes, heartbeats and read indexes never wait behind entries. */
 export type Channel = 'control' | 'append'
 
+/** On another channel, an append without entries would overtake those with some, be refused, and have them sent again. */
+export function channelOf(message: Message): Channel {
+  return message.kind === 'append-entries' ? 'append' : 'control'
+}
+
 export interface RangeMessage {
   readonly rangeId: RangeId
   readonly generation: number

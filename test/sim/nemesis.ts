@@ -140,6 +140,17 @@ export class Nemesis {
         this.#later(forMs, () => network.setFaults(undefined, node.name, other.name))
         return `${node.name} to ${other.name} ${delayMaxMs} ms`
       }
+      case 'thin-append': {
+        const append = {
+          delayMinMs: 0,
+          delayMaxMs: dice[2] % 50,
+          bytesPerMs: 0.1 + (dice[1] % 100) / 10,
+          waitingBytesMax: 2_000 + (dice[2] % 60_000),
+        }
+        network.setFaults({ ...options.link, lanes: { ...options.link.lanes, append } }, node.name, other.name)
+        this.#later(forMs, () => network.setFaults(undefined, node.name, other.name))
+        return `${node.name} to ${other.name} ${append.bytesPerMs} bytes a ms`
+      }
       case 'clog':
         network.clog(node.name, other.name)
         this.#later(forMs, () => network.unclog(node.name, other.name))

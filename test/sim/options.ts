@@ -4,7 +4,7 @@ import { asNodeId } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import type { NodeConfig } from '../../src/config.ts'
 import { defaultLimits } from '../../src/node-limits.ts'
-import type { LinkFaults } from '../transport/memory-network.ts'
+import type { LaneTraits, LaneTraitsByLane, LinkFaults } from '../transport/memory-network.ts'
 import type { MachineTraits } from './sim-node.ts'
 
 export interface SimOptions {
@@ -35,7 +35,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
   const electionTimeoutMs = pick(500, 1_000, 1_500)
   const size = pick(3, 5, 5, 5)
   const tiny = (): boolean => prng.below(3) === 0
-  return {
+  const drawn: SimOptions = {
     seed,
     size,
     voters: prng.below(6) === 0 ? 3 : size,
@@ -78,8 +78,23 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
     clientLoss: pick(0, 0.01, 0.1),
     faultEveryMs: pick(700, 1_500, 3_000),
     safetyMs: 50_000,
-    ...overrides,
   }
+  // Last, so that what was drawn before does not hang on it.
+  return { ...drawn, link: { ...drawn.link, lanes: drawLanes(prng, pick) }, ...overrides }
+}
+
+/** Channels that overtake each other, in half of the seeds: each with a delay of its own, and thin or not. */
+function drawLanes(prng: Prng, pick: <T>(...choices: readonly T[]) => T): LaneTraitsByLane {
+  if (prng.below(2) === 0) return {}
+  const lane = (): LaneTraits => ({
+    delayMinMs: pick(0, 0.1, 1),
+    delayMaxMs: pick(1, 3, 15, 60),
+    // At the thinnest, still enough for what the clients of a run write.
+    bytesPerMs: pick(40, 400, Number.POSITIVE_INFINITY),
+    waitingBytesMax: pick(20_000, 1 << 20),
+  })
+  const control = { ...lane(), bytesPerMs: Number.POSITIVE_INFINITY }
+  return { control, append: lane(), snapshot: lane(), calls: lane() }
 }
 
 export function nodeNames(size: number) {

@@ -12,10 +12,25 @@ export interface LinkFaults {
   readonly loss: number
   readonly duplication: number
   readonly reorder: boolean
+  /** Lanes that do not go as fast as their link: so they overtake each other. */
+  readonly lanes?: LaneTraitsByLane
 }
 
 /** One stream each; snapshots have theirs as long as they last. */
 export type Lane = Channel | 'snapshot'
+
+/** How fast a lane is. */
+export interface LaneTraits {
+  readonly delayMinMs: number
+  readonly delayMaxMs: number
+  /** What it carries, one delivery after the other; the others wait at its sender. */
+  readonly bytesPerMs: number
+  /** What may wait; past it the oldest goes, and the sender is told. */
+  readonly waitingBytesMax: number
+}
+
+/** `calls`: those that are answered (sim-peers.ts), which have a delay alone. */
+export type LaneTraitsByLane = Readonly<Partial<Record<Lane | 'calls', LaneTraits>>>
 
 const lanes: readonly Lane[] = ['control', 'append', 'snapshot']
 const soundLink: LinkFaults = { delayMinMs: 0, delayMaxMs: 0, loss: 0, duplication: 0, reorder: false }
@@ -26,6 +41,7 @@ const snapshotLossShare = 0.25
 
 export interface Delivery {
   readonly lane: LaneState
+  readonly bytes: number
   /** The stream it travels on; when another one stands by then, it is lost. */
   readonly stream: number
   readonly deliver: () => void
@@ -37,6 +53,12 @@ export interface LaneState {
   stream: number
   /** No delivery before this: order holds. */
   notBeforeMs: number
+  /** Behind the one that the lane takes now. */
+  waiting: Delivery[]
+  waitingBytes: number
+  isTaking: boolean
+  /** All that it ever took. */
+  takenBytes: number
 }
 
 export interface Link {
@@ -113,7 +135,10 @@ export class Links {
   break(link: Link, only?: Lane): void {
     for (const lane of lanes) {
       if (only !== undefined && lane !== only) continue
-      link.lanes[lane].stream++
+      const state = link.lanes[lane]
+      state.stream++
+      state.waiting = []
+      state.waitingBytes = 0
       this.#listener.broke(link, lane)
     }
   }
@@ -127,33 +152,70 @@ export class Links {
     }
   }
 
-  /** How long a packet takes now; undefined: it is lost. */
+  /** How long a packet of a call takes now; undefined: it is lost. */
   travelMs(link: Link): number | undefined {
     const faults = this.faults(link)
     if (link.isCut || link.isClogged || (faults.loss > 0 && this.random() < faults.loss)) return undefined
-    return this.#delayMs(faults)
+    return this.#delayMs(faults.lanes?.calls ?? faults)
   }
 
   /** Takes a frame across, once, twice or not at all. */
-  carry(lane: LaneState, deliver: () => void): void {
+  carry(lane: LaneState, bytes: number, deliver: () => void): void {
     const faults = this.faults(lane.link)
     if (faults.loss > 0 && this.random() < faults.loss) return
-    this.#depart({ lane, stream: lane.stream, deliver }, faults)
+    this.#depart({ lane, bytes, stream: lane.stream, deliver }, faults)
     if (faults.duplication > 0 && this.random() < faults.duplication)
-      this.#depart({ lane, stream: lane.stream, deliver }, faults)
+      this.#depart({ lane, bytes, stream: lane.stream, deliver }, faults)
   }
 
   /** Takes across what must not be missing: where it would be lost, the stream breaks. */
-  carryWhole(lane: LaneState, deliver: () => void): void {
+  carryWhole(lane: LaneState, bytes: number, deliver: () => void): void {
     const faults = this.faults(lane.link)
     if (faults.loss > 0 && this.random() < faults.loss * snapshotLossShare) this.break(lane.link, lane.lane)
-    else this.#depart({ lane, stream: lane.stream, deliver }, { ...faults, reorder: false })
+    else this.#depart({ lane, bytes, stream: lane.stream, deliver }, faults)
   }
 
   #depart(delivery: Delivery, faults: LinkFaults): void {
     const { lane } = delivery
-    let atMs = this.scheduler.nowMs + this.#delayMs(faults)
-    if (!faults.reorder) {
+    lane.takenBytes += delivery.bytes
+    const traits = faults.lanes?.[lane.lane]
+    if (traits === undefined && !lane.isTaking) {
+      this.#travel(delivery, faults)
+      return
+    }
+    lane.waiting.push(delivery)
+    lane.waitingBytes += delivery.bytes
+    this.#takeNext(lane)
+    if (traits !== undefined && lane.waitingBytes > traits.waitingBytesMax) this.#dropOldest(lane, traits)
+  }
+
+  /** As a link does it (src/transport/peer-link.ts): the newest stays, and a quarter goes at once. */
+  #dropOldest(lane: LaneState, { waitingBytesMax }: LaneTraits): void {
+    const before = lane.waiting.length
+    while (lane.waiting.length > 1 && lane.waitingBytes > waitingBytesMax * 0.75)
+      lane.waitingBytes -= lane.waiting.shift()?.bytes ?? 0
+    if (lane.waiting.length < before) this.#listener.broke(lane.link, lane.lane)
+  }
+
+  /** How fast it goes is looked up for each: what waits in a thin lane leaves at once when that is thin no more. */
+  #takeNext(lane: LaneState): void {
+    if (lane.isTaking) return
+    const next = lane.waiting.shift()
+    if (next === undefined) return
+    lane.waitingBytes -= next.bytes
+    lane.isTaking = true
+    const traits = this.faults(lane.link).lanes?.[lane.lane]
+    this.scheduler.after(traits === undefined ? 0 : next.bytes / traits.bytesPerMs, () => {
+      lane.isTaking = false
+      this.#travel(next, this.faults(lane.link))
+      this.#takeNext(lane)
+    })
+  }
+
+  #travel(delivery: Delivery, faults: LinkFaults): void {
+    const { lane } = delivery
+    let atMs = this.scheduler.nowMs + this.#delayMs(faults.lanes?.[lane.lane] ?? faults)
+    if (!faults.reorder || lane.lane === 'snapshot') {
       if (atMs < lane.notBeforeMs) atMs = lane.notBeforeMs
       lane.notBeforeMs = atMs
     }
@@ -183,7 +245,7 @@ export class Links {
     })
   }
 
-  #delayMs({ delayMinMs, delayMaxMs }: LinkFaults): number {
+  #delayMs({ delayMinMs, delayMaxMs }: Pick<LinkFaults, 'delayMinMs' | 'delayMaxMs'>): number {
     return delayMaxMs > delayMinMs ? delayMinMs + this.random() * (delayMaxMs - delayMinMs) : delayMinMs
   }
 }
@@ -207,6 +269,16 @@ function createLink(from: NodeId, to: NodeId): Link {
     held: [],
     faults: undefined,
   }
-  for (const lane of lanes) states[lane] = { lane, link, stream: 0, notBeforeMs: 0 }
+  for (const lane of lanes)
+    states[lane] = {
+      lane,
+      link,
+      stream: 0,
+      notBeforeMs: 0,
+      waiting: [],
+      waitingBytes: 0,
+      isTaking: false,
+      takenBytes: 0,
+    }
   return link
 }

@@ -13,7 +13,7 @@ export interface SnapshotRoute {
   readonly sourceClock: SimClock
   readonly targetClock: SimClock
   /** Takes something to the receiver, or the sender, in order, or breaks the stream. */
-  readonly there: (deliver: () => void) => void
+  readonly there: (bytes: number, deliver: () => void) => void
   readonly back: (deliver: () => void) => void
   /** The receiver's part: whether it takes it, and its answer. */
   readonly receive: (snapshot: IncomingSnapshot) => Promise<boolean>
@@ -56,7 +56,7 @@ export class MemorySnapshot {
     }
     const installed = new Promise<boolean>(resolve => {
       const answer = (isInstalled: boolean): void => back(() => resolve(isInstalled && this.#isWhole))
-      there(() => {
+      there(0, () => {
         receive({ ...header, node: from, chunks: this.#receiving(iterator) }).then(answer, () => answer(false))
       })
     })
@@ -95,8 +95,8 @@ export class MemorySnapshot {
       sourceClock.arriveAfter(0, () => {
         this.#progressMs = sourceClock.monotonicMs()
         iterator.next().then(
-          next => there(() => resolve(next)),
-          (error: unknown) => there(() => reject(error)),
+          next => there(next.value?.length ?? 0, () => resolve(next)),
+          (error: unknown) => there(0, () => reject(error)),
         )
       })
     })

@@ -8,7 +8,13 @@ import { assert } from '../../src/base/assert.ts'
 import type { ClusterId, NodeId, StoreId } from '../../src/base/ids.ts'
 import { ClockGate } from '../../src/transport/clock-gate.ts'
 import { createHello, judgeHello } from '../../src/transport/hello.ts'
-import { type Frame, type FrameStats, decodeFrame, encodeFrame } from '../../src/transport/message-codec.ts'
+import {
+  type Frame,
+  type FrameStats,
+  decodeFrame,
+  encodeFrame,
+  messageBytes,
+} from '../../src/transport/message-codec.ts'
 import type { PeerContext } from '../../src/transport/peer-context.ts'
 import type {
   Channel,
@@ -117,6 +123,11 @@ export class MemoryNetwork {
     this.links.break(this.links.link(from, to), lane)
   }
 
+  /** All that was ever sent on it. */
+  bytesOf(from: NodeId, to: NodeId, lane: Lane): number {
+    return this.links.link(from, to).lanes[lane].takenBytes
+  }
+
   /** How long a packet takes now; undefined: it is lost. */
   travelMs(from: NodeId, to: NodeId): number | undefined {
     return this.links.travelMs(this.links.link(from, to))
@@ -150,6 +161,9 @@ interface Verdict {
   readonly knownIncarnation: number | undefined
   readonly isWelcome: boolean
 }
+
+/** What a frame has beside its messages. */
+const frameBytes = 64
 
 class MemoryTransport implements Transport {
   readonly node: NodeId
@@ -211,8 +225,8 @@ class MemoryTransport implements Transport {
       from: this.node,
       sourceClock: this.clock,
       targetClock: target.clock,
-      there: deliver => links.carryWhole(there, () => target.clock.arrive(deliver)),
-      back: deliver => links.carryWhole(back, () => this.clock.arrive(deliver)),
+      there: (bytes, deliver) => links.carryWhole(there, bytes, () => target.clock.arrive(deliver)),
+      back: deliver => links.carryWhole(back, 0, () => this.clock.arrive(deliver)),
       receive: async incoming => {
         const handlers = target.#handlers
         if (handlers === undefined || target.#isClosed || !target.#gate.admit(this.node, clock, rawClock)) return false
@@ -339,7 +353,9 @@ class MemoryTransport implements Transport {
       messages,
     }
     const bytes = this.#network.encodes ? encodeFrame(frame) : undefined
-    this.#network.links.carry(lane, () => {
+    let size = frameBytes
+    for (const { message } of messages) size += messageBytes(message)
+    this.#network.links.carry(lane, size, () => {
       // Looked up again on arrival: the node may have restarted meanwhile, on another disk.
       const target = this.#network.find(peer.node)
       if (target === undefined || target.options.identity().storeId !== peer.verdict?.targetStore) return

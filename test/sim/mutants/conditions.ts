@@ -26,6 +26,21 @@ export const shortLogs: Conditions = {
   limits: { ...defaultLimits, engineFlushMs: 50, logRetainedBytes: 1, logSegmentBytes: 8_192, drainMs: 1_000 },
 }
 
+/** More is written than the append channels carry, whose heartbeats and commits go as quickly as ever. */
+export const thinAppends: Conditions = {
+  clients: 6,
+  thinkMs: 40,
+  clientLoss: 0,
+  link: {
+    delayMinMs: 0.1,
+    delayMaxMs: 2,
+    loss: 0,
+    duplication: 0,
+    reorder: false,
+    lanes: { append: { delayMinMs: 0.1, delayMaxMs: 2, bytesPerMs: 8, waitingBytesMax: 1 << 20 } },
+  },
+}
+
 /** Much is written, and read, between two of everything else. */
 export const manyClients: Conditions = { clients: 8, thinkMs: 25, clientLoss: 0, faultEveryMs: 800 }
 

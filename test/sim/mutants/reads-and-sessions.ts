@@ -449,7 +449,7 @@ export const readMutants: readonly Mutant[] = [
         file: 'src/raft/replication.ts',
         find: 'while (progress.next <= log.lastIndex && !progress.inflights.isFull) {',
         replace:
-          'while (\n    progress.next <= log.lastIndex &&\n    !progress.inflights.isFull &&\n    dataBytes(log.entries(progress.next, options.appendBytesMax)) <= options.inflightBytesMax\n  ) {',
+          'while (\n    progress.next <= log.lastIndex &&\n    !progress.inflights.isFull &&\n    inflightBytes(log.entries(progress.next, options.appendBytesMax)) <= options.inflightBytesMax\n  ) {',
       },
       {
         file: 'src/raft/replication.ts',

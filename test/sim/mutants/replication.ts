@@ -1,6 +1,6 @@
 // Known bugs of log replication and of membership (rows 10 to 23), as edits of the core.
 
-import { membersAndCrashes } from './conditions.ts'
+import { membersAndCrashes, thinAppends } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const follower = 'src/raft/follower.ts'
@@ -8,6 +8,32 @@ const leadership = 'src/raft/leadership.ts'
 const raftLog = 'src/raft/raft-log.ts'
 
 export const replicationMutants: readonly Mutant[] = [
+  {
+    name: 'empty-appends-overtake',
+    rows: [76],
+    does: 'Appends without entries go on another channel, overtake those with some, and are refused.',
+    edits: [
+      {
+        file: 'src/transport/transport.ts',
+        find: "message.kind === 'append-entries' ? 'append' : 'control'",
+        replace: "message.kind === 'append-entries' && message.entries.length > 0 ? 'append' : 'control'",
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['thin-append'], overrides: thinAppends },
+  },
+  {
+    name: 'probes-flood-a-thin-link',
+    rows: [76],
+    does: 'Each heartbeat that is answered sends the same entries again, for as long as they are on their way.',
+    edits: [
+      {
+        file: 'src/raft/replication.ts',
+        find: 'pushAppend(state, to, progress, !progress.nudge)',
+        replace: 'pushAppend(state, to, progress, true)',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/sim/thin-links.test.ts' },
+  },
   {
     name: 'purged-taken-for-conflict',
     rows: [10],
