@@ -5,6 +5,7 @@
 // passed what was promised before the restart (DESIGN.md 8, rule 3).
 
 import { KvError } from './base/errors.ts'
+import { ResourceStack } from './resource-stack.ts'
 import type { ClusterId } from './base/ids.ts'
 import { createPrng } from './base/prng.ts'
 import { ClusterMembership } from './cluster-membership.ts'
@@ -55,7 +56,7 @@ export interface NodeCore extends AsyncDisposable {
 /** Throws KvError with cause and remedy where the node cannot start; the engine is closed in any case. */
 export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promise<NodeCore> {
   const { clock, logger, directory } = ports
-  await using resources = new AsyncDisposableStack()
+  await using resources = new ResourceStack()
   // The engine is open, so nobody else is in this directory; and nobody was told anything yet.
   directory.settle(ports.place, ports.randomInt)
   let halt = (): void => {}
@@ -240,7 +241,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
       await store.close()
       await transport.close()
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   }
 }
 

@@ -1,5 +1,6 @@
 // A node on this machine: the ports' adapters, the core between them, and the listeners around it. `quorate start` runs it,
-// and programs may run it in their own process (`import { startNode } from 'quorate'`).
+// and
+// programs may run it in their own process (`import { parseConfig, startNode } from 'quorate/node'`).
 
 import { randomBytes, randomInt } from 'node:crypto'
 import { statfs } from 'node:fs/promises'
@@ -7,7 +8,8 @@ import { hostname } from 'node:os'
 import { type Logger as PinoLogger, pino } from 'pino'
 import { must } from './base/assert.ts'
 import { KvError } from './base/errors.ts'
-import type { Address, NodeConfig } from './config.ts'
+import { ResourceStack } from './resource-stack.ts'
+import { type Address, type NodeConfig, parseConfig } from './config.ts'
 import { DataDirectory } from './data-directory.ts'
 import { openLevelEngine } from './engine/leveldb-engine.ts'
 import { nodeLogFiles } from './log/node-log-files.ts'
@@ -19,6 +21,8 @@ import { systemClock } from './time/system-clock.ts'
 import { type GrpcTransport, createGrpcTransport } from './transport/grpc-transport.ts'
 import { createPeerClient } from './transport/peer-client.ts'
 import { createPeerServer } from './transport/peer-server.ts'
+
+export { parseConfig }
 
 export interface RunningNode {
   readonly clientPort: number
@@ -32,7 +36,7 @@ export interface RunningNode {
 
 /** Throws KvError with cause and remedy where the node cannot start; then nothing was changed. */
 export async function startNode(config: NodeConfig, logger: PinoLogger = createLogger(config)): Promise<RunningNode> {
-  await using resources = new AsyncDisposableStack()
+  await using resources = new ResourceStack()
   const { promise: done, resolve: finish } = Promise.withResolvers<{ code: number; reason: string }>()
   const directory = DataDirectory.open(config.dataDirectory, config.node)
   // The engine's lock is what keeps a second process out: it comes first.
@@ -123,8 +127,10 @@ export async function startNode(config: NodeConfig, logger: PinoLogger = createL
   let closing: Promise<void> | undefined
   const close = (): Promise<void> => {
     closing ??= (async () => {
+      logger.info('the node stops: it hands over what it leads and finishes what is under way')
       await core.drain()
-      await owned.disposeAsync()
+      await owned[Symbol.asyncDispose]()
+      logger.info('the node has stopped')
       finish({ code: 0, reason: 'closed' })
     })()
     return closing

@@ -9,4 +9,13 @@ process.env.UV_THREADPOOL_SIZE ??= '8'
 const source = new URL('./main.ts', import.meta.url)
 const built = new URL('../dist/src/main.js', import.meta.url)
 const isInstalled = import.meta.url.includes('/node_modules/')
-await import(!isInstalled && existsSync(source) ? source.href : built.href)
+try {
+  await import(!isInstalled && existsSync(source) ? source.href : built.href)
+} catch (error) {
+  if (!isInstalled || error?.code !== 'ERR_MODULE_NOT_FOUND') throw error
+  process.stderr.write(
+    `quorate: ${error.message}. This installation holds the client alone, as --omit=optional leaves it: ` +
+      'install quorate without that option to run nodes and the command line.\n',
+  )
+  process.exitCode = 2
+}

@@ -74,7 +74,7 @@ export interface InitResult {
 
 export interface StatusOptions extends CallOptions {
   /** Only what the node asked knows itself. */
-  readonly local?: boolean
+  readonly local?: boolean | undefined
 }
 
 export class Admin {
@@ -146,7 +146,10 @@ export class Admin {
   }
 
   /** To `node`, or to the most up-to-date voter. Returns the new leader's name. */
-  async transferLeader(node = '', options: CallOptions & { readonly rangeId?: number } = noOptions): Promise<string> {
+  async transferLeader(
+    node = '',
+    options: CallOptions & { readonly rangeId?: number | undefined } = noOptions,
+  ): Promise<string> {
     checkCallOptions('admin.transferLeader', options)
     if (node !== '') checkName(node, 'admin.transferLeader: node')
     const request = { node, rangeId: options.rangeId ?? 1 }

@@ -62,9 +62,9 @@ export interface CompareAndSetResult {
 
 export interface HistoryOptions extends CallOptions {
   /** Versions a page; absent: the server's default. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** Only versions below this timestamp, or before this Date. */
-  readonly before?: Instant
+  readonly before?: Instant | undefined
 }
 
 export interface HistoricVersion extends KeyValue {

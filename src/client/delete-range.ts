@@ -10,9 +10,9 @@ import type { WriteLane } from './write-lane.ts'
 
 export interface DeleteRangeOptions extends CallOptions {
   /** Stop after this many keys; left out: when the span is empty. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** Called after every step with the keys deleted so far. */
-  readonly onProgress?: (deleted: number) => void
+  readonly onProgress?: ((deleted: number) => void) | undefined
 }
 
 export interface DeleteRangeResult {

@@ -33,33 +33,33 @@ export interface ClientOptions {
    * How long an operation may take when its call does not say, in milliseconds, at most 115,000, because writes take
    * no more. Default 5000.
    */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
   /** Ask the cluster for its other nodes. Default true; false stays with the addresses given. */
-  readonly discover?: boolean
+  readonly discover?: boolean | undefined
   /** Connections, each with a stream of its own, that gets are spread over. Default 4. */
-  readonly readConnections?: number
+  readonly readConnections?: number | undefined
   /** Batches of writes under way at a time. Default 1: measured, one big batch beats many. */
-  readonly writeBatchesInFlight?: number
-  readonly batchOperationsMax?: number
+  readonly writeBatchesInFlight?: number | undefined
+  readonly batchOperationsMax?: number | undefined
   /** Keys and values in one batch, in bytes. Default 512 KiB, half a log entry; a larger operation travels alone. */
-  readonly batchBytesMax?: number
+  readonly batchBytesMax?: number | undefined
   /** Operations that may wait for a batch; past it `overloaded`. Default 65,536. */
-  readonly queueOperationsMax?: number
+  readonly queueOperationsMax?: number | undefined
   /** Bytes that may wait for a batch; past it `overloaded`. Default 64 MiB. */
-  readonly queueBytesMax?: number
+  readonly queueBytesMax?: number | undefined
   /** How long one node may take to answer before another is tried, in milliseconds. Default 1000. */
-  readonly attemptTimeoutMs?: number
+  readonly attemptTimeoutMs?: number | undefined
   /** Limits refused here already, as `too-large`; raise them when the cluster's are higher. */
-  readonly keyBytesMax?: number
-  readonly valueBytesMax?: number
-  readonly requestBytesMax?: number
+  readonly keyBytesMax?: number | undefined
+  readonly valueBytesMax?: number | undefined
+  readonly requestBytesMax?: number | undefined
   /** For tests. */
-  readonly clock?: Clock
+  readonly clock?: Clock | undefined
   /** For tests: uniform in [0, 1). */
-  readonly random?: () => number
+  readonly random?: (() => number) | undefined
 }
 
-export type Settings = Required<ClientOptions>
+export type Settings = { readonly [Name in keyof ClientOptions]-?: NonNullable<ClientOptions[Name]> }
 
 const mebibyte = 1024 * 1024
 
@@ -109,12 +109,12 @@ export function resolveSettings(options: ClientOptions): Settings {
 /** Every call takes these. */
 export interface CallOptions {
   /** Gives the call up: KvError `cancelled`. A write that was already sent may still be applied. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /**
    * How long the call may take, retries included, in milliseconds: writes at most 115,000, everything else at most
    * 900,000.
    */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
 }
 
 export type Consistency = 'linearizable' | 'stale' | 'session'
@@ -124,9 +124,9 @@ export interface ReadOptions extends CallOptions {
    * `linearizable` (default): everything acknowledged before the call. `session`: at least what this client has
    * written and seen, from any node. `stale`: whatever the node asked has applied.
    */
-  readonly consistency?: Consistency
+  readonly consistency?: Consistency | undefined
   /** Read exactly this instant instead, a Date's whole millisecond included; `consistency` is not looked at. */
-  readonly at?: Instant
+  readonly at?: Instant | undefined
 }
 
 const callChecks = { signal: optional(signal), timeoutMs: optional(duration(readTimeoutMsMax)) }

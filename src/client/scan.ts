@@ -16,13 +16,13 @@ import { type PageMessage, type ReadOptionsMessage, type ScanRequestMessage, sca
 
 export interface ScanOptions extends ReadOptions, SpanOptions {
   /** Keys in all; absent or 0: no limit. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** From the largest key down. */
-  readonly reverse?: boolean
+  readonly reverse?: boolean | undefined
   /** Leave the values empty. */
-  readonly keysOnly?: boolean
+  readonly keysOnly?: boolean | undefined
   /** Keys a page, a hint for the server. */
-  readonly pageKeys?: number
+  readonly pageKeys?: number | undefined
 }
 
 /** One version of one key. Timestamps are the cluster's: see `timestampToDate`. */

@@ -2,10 +2,10 @@
 // and last keys are those that the MANIFEST names. LevelDB itself checks none of it: a flipped bit comes back as data, makes
 // keys vanish, or ends the process (DESIGN.md 7).
 
+import { uncompress } from 'snappyjs'
 import { maskedCrc32c } from './crc32c.ts'
 import { LevelReader } from './leveldb-bytes.ts'
 import type { TableRecord } from './leveldb-manifest.ts'
-import { decodeSnappy } from './snappy.ts'
 
 const footerBytes = 48
 const handlesBytes = 40
@@ -13,6 +13,8 @@ const trailerBytes = 5
 const magic = '57fb808b247547db'
 const compressionNone = 0
 const compressionSnappy = 1
+/** A block holds one row more than the 4 KiB that it is cut at, and a row is a few MiB at most. */
+const blockBytesMax = 64 * 1024 * 1024
 
 interface Handle {
   readonly offset: number
@@ -74,13 +76,22 @@ interface Entry {
   readonly value: Buffer
 }
 
+/** undefined: these bytes are no whole block of Snappy. */
+function decompress(stored: Buffer): Buffer | undefined {
+  try {
+    return uncompress(stored, blockBytesMax)
+  } catch {
+    return undefined
+  }
+}
+
 /** A block's keys and values in order; undefined: it is not whole. */
 function readEntries(bytes: Buffer, handle: Handle): readonly Entry[] | undefined {
   if (!isWhole(bytes, handle)) return undefined
   const end = handle.offset + handle.length
   const stored = bytes.subarray(handle.offset, end)
   const compression = bytes[end]
-  const block = compression === compressionSnappy ? decodeSnappy(stored) : stored
+  const block = compression === compressionSnappy ? decompress(stored) : stored
   if (block === undefined || (compression !== compressionNone && compression !== compressionSnappy)) return undefined
   if (block.length < 4) return undefined
   const restarts = block.readUInt32LE(block.length - 4)

@@ -1,7 +1,7 @@
 // What a node tells Prometheus. Gauges are read when they are asked for; the request path touches one counter and one
 // histogram a call (a batch is one call).
 
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from '@prometheus-io/client'
 import type { ClusterView } from '../gateway/cluster-view.ts'
 import type { LocalStore } from '../range/local-store.ts'
 import type { RequestMetrics } from './handler.ts'
@@ -35,7 +35,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers,
   })
   const latency = new Histogram({
-    name: 'quorate_request_seconds',
+    name: 'quorate_request_duration_seconds',
     help: 'Time from a call to its answer, by operation.',
     labelNames: ['op'],
     buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
@@ -58,8 +58,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     return view.nodes().filter(node => node.live).length
   })
   const { flushMicros, engineFlushMicros } = options
-  if (flushMicros) gauge('quorate_log_flush_micros', 'Latency of recent log flushes.', flushMicros)
-  if (engineFlushMicros) gauge('quorate_engine_flush_micros', 'Latency of recent engine flushes.', engineFlushMicros)
+  const seconds = (micros: () => number) => () => micros() / 1_000_000
+  if (flushMicros) gauge('quorate_log_flush_seconds', 'Latency of recent log flushes.', seconds(flushMicros))
+  if (engineFlushMicros)
+    gauge('quorate_engine_flush_seconds', 'Latency of recent engine flushes.', seconds(engineFlushMicros))
 
   const rangeGauge = (
     name: string,

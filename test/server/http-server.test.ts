@@ -49,10 +49,10 @@ describe('the HTTP port', () => {
     for (const line of [
       'quorate_requests_total{op="put",code="ok",node="n1"} 1',
       'quorate_requests_total{op="put",code="overloaded",node="n1"} 1',
-      'quorate_request_seconds_bucket{le="0.005",node="n1",op="put"} 2',
+      'quorate_request_duration_seconds_bucket{le="0.005",node="n1",op="put"} 2',
       'quorate_raft_commit{range="1",node="n1"} 1',
       'quorate_raft_is_leader{range="1",node="n1"} 1',
-      'quorate_log_flush_micros{node="n1"} 120',
+      'quorate_log_flush_seconds{node="n1"} 0.00012',
       'quorate_nodes_live{node="n1"} 2',
     ]) {
       expect(lines).toContain(line)
