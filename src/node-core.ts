@@ -144,6 +144,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     },
     limits: { ...limits, parse },
     commandVersion: commandVersionMax,
+    sessionLimits: ports.sessionLimits,
     random: ports.randomInt,
     storeOf: node => registry.storeId(node),
     onSystemWrite: (key, value) => registry.applied(key, value),
@@ -207,7 +208,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     cluster,
     peers,
     peerHandlers: {
-      forward: request => gateway.batch(request),
+      forward: request => gateway.batch(request, { isForwarded: true }),
       join: request => cluster.handleJoin(request),
       peerStatus: () => Promise.resolve({ ranges: [...localStore.status()] }),
     },

@@ -3,6 +3,7 @@
 
 import { didYouMean } from './base/nearest-name.ts'
 import { type WriteLimits, defaultWriteLimits } from './command/limits.ts'
+import { sessionLimits } from './command/sessions.ts'
 import { blockCacheBytesDefault } from './engine/leveldb-engine.ts'
 import { type GatewayLimits, gatewayLimitsDefault } from './gateway/limits.ts'
 import { defaultSegmentBytes } from './log/segment-log.ts'
@@ -86,11 +87,15 @@ export const defaultLimits: NodeLimits = {
 /** An entry travels to a peer in one message, with room around it. */
 const entryBytesMax = (receiveBytesMax / 4) * 3
 
-/** What has bounds of its own: rows in memory have places of 31 bits; less than a few chunks serves nobody. */
+/** What has bounds of its own. Rows in memory have places of 31 bits; less than a few chunks serves nobody. */
 const bounds: Readonly<Record<string, readonly [least: number, most: number]>> = {
   engineFlushBytes: [1, 256 * mebibyte],
   engineDirtyBytes: [1, 1024 * mebibyte],
   rowCacheBytes: [mebibyte, 1024 * mebibyte],
+  // A session lasts as long as its last notAfter, and the table of sessions is made for two minutes of them.
+  'write.notAfterAheadMs': [1, defaultWriteLimits.notAfterAheadMs],
+  // A session must have room for the outcomes of a batch, in a crowded table as well.
+  'write.batchWrites': [1, sessionLimits.sessionOutcomesAssured],
 }
 
 function isWithin(range: readonly [number, number] | undefined, value: number): boolean {

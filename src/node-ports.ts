@@ -3,6 +3,7 @@
 
 import type { Logger } from './base/logger.ts'
 import type { ClusterId } from './base/ids.ts'
+import type { SessionLimits } from './command/sessions.ts'
 import type { Engine } from './engine/engine.ts'
 import type { LogFiles } from './log/log-files.ts'
 import type { quorate } from './proto/quorate.js'
@@ -60,6 +61,8 @@ export interface NodePorts {
   readonly addresses: () => NodeAddresses
   /** Free bytes of the disk under the data directory. */
   readonly freeBytes: () => Promise<number>
+  /** Of the cluster that `init` makes here; undefined: the default. Nobody but the simulator has others. */
+  readonly sessionLimits?: SessionLimits
   readonly logger: Logger
   /** The node has halted: nothing more is sent, answered or written. The process must end. */
   readonly onFatal: (error: unknown) => void

@@ -6,6 +6,7 @@
 // one and before the other, which is a state that the log has. The entry's stamps count only once all of it is applied, so
 // reads of an instant see all of it or nothing.
 
+import { crc32 } from 'node:zlib'
 import { assert } from '../base/assert.ts'
 import type { Index, Keyspace, Term } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
@@ -17,18 +18,18 @@ import { type EntryHeader, decodeEntry } from './entry.ts'
 import { keyOperationsOf } from '../base/key-operations.ts'
 import { applyDelete, applyPut } from './put.ts'
 import type { RangeState } from './range-state.ts'
+import { type FullQueue, sessionName } from './sessions.ts'
 
 export type RequestResult =
   | { readonly kind: 'done'; readonly outcomes: readonly quorate.v1.IOutcome[] }
   /** Routed by another generation; nothing of it ran, and no outcome is kept. */
   | { readonly kind: 'range-mismatch' }
+  /** Its session is new and the table full, or it keeps too many outcomes. Likewise. */
+  | { readonly kind: 'full'; readonly queue: FullQueue }
 
 export interface ApplyResult {
   readonly requests: readonly RequestResult[]
 }
-
-/** Sessions are collected at these indexes: the same ones on every replica. */
-const sessionCollectEvery = 1_024
 
 /** `decoded`: the requests as the proposer decoded them, so that it does not do so twice. Throws on what it does not know. */
 export function applyEntry(
@@ -41,8 +42,9 @@ export function applyEntry(
   const entry = decodeEntry(data)
   const { header } = entry
   context.state.stage(header.firstTimestamp, header.closed, header.closed)
+  // By the entry's own stamps, never by a clock: so every replica ends the same sessions at the same entry.
+  for (const id of context.state.sessions.endPassed(header.firstTimestamp)) context.state.hashIn(crc32(id))
   const finish = (requests: readonly RequestResult[]): ApplyResult => {
-    if (index % sessionCollectEvery === 0) context.state.sessions.collect(header.closed)
     context.state.advance(index, term)
     return { requests }
   }
@@ -75,11 +77,11 @@ function applyBatches(
       stamp += batch.writes.length
       const result = applyBatch(context, index, batch, first)
       if (result instanceof Promise)
-        return result.then(outcomes => {
-          results.push({ kind: 'done', outcomes })
+        return result.then(settled => {
+          results.push(settled)
           return pendingAt(at + 1)
         })
-      results.push({ kind: 'done', outcomes: result })
+      results.push(result)
     }
     assert(stamp - header.firstTimestamp === header.operations, 'every operation of an entry has its stamp')
     return finish(results)
@@ -87,20 +89,23 @@ function applyBatches(
   return pendingAt(0)
 }
 
-type Outcomes = readonly quorate.v1.IOutcome[]
-
 function applyBatch(
   context: ApplyContext,
   index: Index,
   batch: quorate.v1.WriteBatch,
   first: Timestamp,
-): Outcomes | Promise<Outcomes> {
+): RequestResult | Promise<RequestResult> {
   const operation: OperationContext = { ...context, index, keyspace: batch.keyspace as Keyspace }
-  const session = batch.session.length > 0 ? Buffer.from(batch.session).toString('latin1') : undefined
+  const session = batch.session.length > 0 ? sessionName(batch.session) : undefined
   const { sessions } = context.state
+  const queue = session === undefined ? undefined : sessions.admit(session, batch, first)
+  if (queue !== undefined) {
+    context.state.hashIn(refusedHash)
+    return { kind: 'full', queue }
+  }
   const outcomes: quorate.v1.IOutcome[] = []
   const settle = (write: quorate.v1.IWrite, outcome: quorate.v1.IOutcome): void => {
-    if (session !== undefined) sessions.record(session, write.number ?? 0, batch.notAfter, outcome)
+    if (session !== undefined) sessions.record(session, batch, write.number ?? 0, outcome)
     hashOutcome(context.state, outcome)
     outcomes.push(outcome)
   }
@@ -109,7 +114,7 @@ function applyBatch(
     batch.writes.flatMap(write => write.put?.key ?? []),
   )
   const { turn } = context
-  const from = (start: number, hasWaited: boolean): Outcomes | Promise<Outcomes> => {
+  const from = (start: number, hasWaited: boolean): RequestResult | Promise<RequestResult> => {
     for (let at = start; at < batch.writes.length; at++) {
       if (turn.isOver && !(hasWaited && at === start)) return inNextTurn(turn, () => from(at, true))
       const write = batch.writes[at]!
@@ -132,8 +137,7 @@ function applyBatch(
         })
       settle(write, outcome)
     }
-    if (session !== undefined) sessions.raiseFloor(session, batch.floor)
-    return outcomes
+    return { kind: 'done', outcomes }
   }
   return from(0, false)
 }
@@ -161,6 +165,9 @@ function applyWrite(
   if (write.commit) return applyCommit(context, write.commit, stamp)
   assert(false, 'an operation of an unknown kind: it needs a newer program')
 }
+
+/** What no outcome comes to: those have a kind. */
+const refusedHash = 0xffff_ffff
 
 function hashOutcome(state: RangeState, outcome: quorate.v1.IOutcome): void {
   state.hashIn(((outcome.kind ?? 0) << 24) ^ (outcome.deleted ?? 0) ^ ((outcome.failedCompare ?? 0) << 16))

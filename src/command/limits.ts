@@ -14,7 +14,7 @@ export interface WriteLimits {
    * It admits the largest DeleteRange, and 64 commits that each compare and change as many keys as a commit may.
    */
   readonly batchKeyOperations: number
-  /** How far ahead of the leader's clock `notAfter` may lie: a session's table is kept until then. */
+  /** How far ahead of the leader's clock `notAfter` may lie: a session, with its outcomes, is kept until then. */
   readonly notAfterAheadMs: number
   readonly commitCompares: number
   readonly commitChanges: number
@@ -28,7 +28,7 @@ export const defaultWriteLimits: WriteLimits = {
   requestBytes: 4 * 1024 * 1024,
   batchWrites: 4_096,
   batchKeyOperations: 16_384,
-  notAfterAheadMs: 15 * 60 * 1000,
+  notAfterAheadMs: 2 * 60 * 1000,
   commitCompares: 128,
   commitChanges: 128,
   deleteRangeKeys: 10_000,

@@ -10,12 +10,14 @@ import type { EngineBatchOperation } from '../engine/engine.ts'
 import type { VersionStore } from '../mvcc/version-store.ts'
 import { quorate } from '../proto/quorate.js'
 import { type Timestamp, asTimestamp, timestampZero } from '../time/timestamp.ts'
-import { Sessions } from './sessions.ts'
+import { type SessionLimits, Sessions, sessionLimits, sessionLimitNames } from './sessions.ts'
 
 const formatVersion = 1
 const stateName = 'state'
 const sessionPrefix = 's/'
-const fixedBytes = 1 + 8 * 11
+/** Ids, positions, stamps, counts and hash, then the limits of sessions. */
+const stateNumbers = 10
+const fixedBytes = 1 + 8 * (stateNumbers + sessionLimitNames.length)
 
 export interface RangeStateStart {
   readonly rangeId: RangeId
@@ -26,12 +28,14 @@ export interface RangeStateStart {
   readonly descriptor: Uint8Array
   /** Encoded RaftConfiguration. */
   readonly configuration: Uint8Array
+  /** Of a range that is made; others have what it was made with. */
+  readonly sessionLimits?: SessionLimits
 }
 
 export class RangeState {
   readonly rangeId: RangeId
   readonly replicaId: ReplicaId
-  readonly sessions = new Sessions()
+  readonly sessions: Sessions
   #appliedIndex: Index
   #appliedTerm: Term
   #descriptor: Uint8Array
@@ -51,6 +55,7 @@ export class RangeState {
   constructor(start: RangeStateStart) {
     this.rangeId = start.rangeId
     this.replicaId = start.replicaId
+    this.sessions = new Sessions(start.sessionLimits ?? sessionLimits)
     this.#appliedIndex = start.appliedIndex
     this.#appliedTerm = start.appliedTerm
     this.#descriptor = start.descriptor
@@ -170,7 +175,7 @@ export class RangeState {
       this.byteCount,
       this.#hashHigh,
       this.#hashLow,
-      this.sessions.floorTime,
+      ...sessionLimitNames.map(name => this.sessions.limits[name]),
     ]
     numbers.forEach((number, at) => bytes.writeDoubleBE(number, 1 + at * 8))
     bytes.writeUInt32BE(this.#descriptor.length, fixedBytes)
@@ -200,6 +205,7 @@ function decode(rangeId: RangeId, value: Uint8Array, as?: ReplicaId): RangeState
   const descriptorBytes = bytes.readUInt32BE(fixedBytes)
   const configurationBytes = bytes.readUInt32BE(fixedBytes + 4)
   const descriptorAt = fixedBytes + 8
+  const limits = sessionLimitNames.map((name, at) => [name, number(stateNumbers + at)])
   const state = new RangeState({
     rangeId,
     replicaId: as ?? asReplicaId(number(0)),
@@ -207,6 +213,7 @@ function decode(rangeId: RangeId, value: Uint8Array, as?: ReplicaId): RangeState
     appliedTerm: asTerm(number(2)),
     descriptor: bytes.subarray(descriptorAt, descriptorAt + descriptorBytes),
     configuration: bytes.subarray(descriptorAt + descriptorBytes, descriptorAt + descriptorBytes + configurationBytes),
+    sessionLimits: Object.fromEntries(limits) as SessionLimits,
   })
   state.lastStamp = asTimestamp(number(3))
   state.closed = asTimestamp(number(4))
@@ -214,7 +221,6 @@ function decode(rangeId: RangeId, value: Uint8Array, as?: ReplicaId): RangeState
   state.keyCount = number(6)
   state.byteCount = number(7)
   state.restoreHash(number(8), number(9))
-  state.sessions.floorTime = asTimestamp(number(10))
   return state
 }
 

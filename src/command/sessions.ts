@@ -1,27 +1,66 @@
 // The replicated session table of a range (DESIGN.md 10): what each numbered write came to, so that a retry gets its first
 // outcome. It changes only by applying entries, so it is the same on every replica.
 //
-// Invariants: a number runs at most once; what was forgotten is refused, never run; the table is bounded.
+// A session ends once log time has passed the last `notAfter` of what it wrote: whatever of it still arrives is too late by
+// its own `notAfter`, so nothing need be remembered. Past its limits the table refuses new sessions until others have ended.
+//
+// Invariants: a number runs at most once; nothing is forgotten but what was answered (the floor) and what can no longer run
+// (the end); the table is bounded, and no flood of sessions costs a session that is in it anything.
 
 import { quorate } from '../proto/quorate.js'
-import { type Timestamp, addMs, timestampZero } from '../time/timestamp.ts'
+import { type Timestamp, logicalPerMs } from '../time/timestamp.ts'
+import { SessionOrder } from './session-order.ts'
+import { SessionOutcomes } from './session-outcomes.ts'
 
 export interface SessionLimits {
-  /** Outcomes kept in a range; past it the oldest sessions go, and the floor of time rises. */
-  readonly outcomesMax: number
-  /** Sessions kept in a range, likewise. */
+  /** Sessions kept in a range; past it new ones are refused. Each takes about 500 bytes on every replica. */
   readonly sessionsMax: number
-  /** How long an idle session outlives its last notAfter, for copies of its messages that are still on their way. */
-  readonly graceMs: number
+  /** More of them for gateways: what comes without a session goes on when clients have filled the table with theirs. */
+  readonly gatewaySessionsMax: number
+  /** Outcomes kept in a range, of about 150 bytes each; past it new sessions are refused. */
+  readonly outcomesMax: number
+  /** What one session may keep: as much as a client's whole queue. Past it its writes are refused until its floor rises. */
+  readonly sessionOutcomesMax: number
+  /**
+   * What a session may keep in a table past `outcomesMax`: two of the largest batches, one that was answered and one under
+   * way. More than `outcomesMax` by much needs tens of millions of writes within the two minutes that a session can last.
+   */
+  readonly sessionOutcomesAssured: number
+  /** Ended sessions that one entry removes, so that it stays short; it opens less than that in the mean. */
+  readonly endedPerEntryMax: number
 }
 
-/** Part of the replicated state: never configured by a node alone. */
-export const sessionLimits: SessionLimits = { outcomesMax: 200_000, sessionsMax: 20_000, graceMs: 600_000 }
+/**
+ * Of a range that is made now. A range keeps them in its replicated state: replicas that judged by limits of their own would
+ * come to different states.
+ */
+export const sessionLimits: SessionLimits = {
+  sessionsMax: 20_000,
+  gatewaySessionsMax: 1_000,
+  outcomesMax: 200_000,
+  sessionOutcomesMax: 65_536,
+  sessionOutcomesAssured: 8_192,
+  endedPerEntryMax: 1_024,
+}
 
-export interface Session {
+/** In the order in which they are stored. */
+export const sessionLimitNames = [
+  'sessionsMax',
+  'gatewaySessionsMax',
+  'outcomesMax',
+  'sessionOutcomesMax',
+  'sessionOutcomesAssured',
+  'endedPerEntryMax',
+] as const satisfies readonly (keyof SessionLimits)[]
+
+interface Session {
+  readonly id: string
+  readonly outcomes: SessionOutcomes
   floor: number
   notAfterMax: Timestamp
-  readonly outcomes: Map<number, quorate.v1.IOutcome>
+  place: number
+  /** There is a row of it in the engine, or will be. */
+  isStored: boolean
 }
 
 export type SessionVerdict =
@@ -29,24 +68,56 @@ export type SessionVerdict =
   | { readonly kind: 'known'; readonly outcome: quorate.v1.IOutcome }
   | { readonly kind: 'too-late' }
 
+/** What refuses a batch: nothing of it ran, and no outcome of it is kept. */
+export type FullQueue = 'sessions' | 'outcomes'
+
+export type SessionBatch = Pick<quorate.v1.WriteBatch, 'floor' | 'notAfter' | 'isGateway' | 'writes'>
+
 const run: SessionVerdict = { kind: 'run' }
 const tooLate: SessionVerdict = { kind: 'too-late' }
 const formatVersion = 1
+const retryAfterMsMin = 50
+const retryAfterMsMax = 1_000
 
 export class Sessions {
-  readonly #limits: SessionLimits
+  readonly limits: SessionLimits
   readonly #sessions = new Map<string, Session>()
+  readonly #order = new SessionOrder<Session>()
+  /** Sessions that have changed since the last call of `takeDirty`, or whose stored row is to go. */
   readonly #dirty = new Set<string>()
   #outcomes = 0
-  /** notAfter at or below it is refused: outcomes of that time may have been forgotten. */
-  floorTime: Timestamp = timestampZero
 
   constructor(limits: SessionLimits = sessionLimits) {
-    this.#limits = limits
+    this.limits = limits
   }
 
   get count(): number {
     return this.#sessions.size
+  }
+
+  /** Before an entry runs: ends what its log time has passed, those that ended first first. Returns their ids. */
+  endPassed(logTime: Timestamp): readonly string[] {
+    const ended: string[] = []
+    for (let first = this.#order.first; first !== undefined; first = this.#order.first) {
+      if (first.notAfterMax >= logTime || ended.length >= this.limits.endedPerEntryMax) break
+      this.#end(first)
+      ended.push(first.id)
+    }
+    return ended
+  }
+
+  /** Before a batch of the session runs: raises its floor. A queue that is full: the batch is refused whole. */
+  admit(id: string, batch: SessionBatch, logTime: Timestamp): FullQueue | undefined {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return this.#isNewRefused(batch, logTime) ? 'sessions' : undefined
+    this.#raiseFloor(session, batch.floor)
+    const { outcomesMax, sessionOutcomesMax, sessionOutcomesAssured } = this.limits
+    const isCrowded = this.#outcomes > outcomesMax && !batch.isGateway
+    const most = isCrowded ? sessionOutcomesAssured : sessionOutcomesMax
+    const { outcomes } = session
+    if (outcomes.size + batch.writes.length <= most) return undefined
+    const unknown = batch.writes.filter(write => outcomes.get(write.number ?? 0) === undefined).length
+    return unknown === 0 || outcomes.size + unknown <= most ? undefined : 'outcomes'
   }
 
   judge(id: string, number: number, notAfter: number, logTime: Timestamp): SessionVerdict {
@@ -54,87 +125,115 @@ export class Sessions {
     const known = session?.outcomes.get(number)
     if (known !== undefined) return { kind: 'known', outcome: known }
     if (session !== undefined && number < session.floor) return tooLate
-    if (notAfter < logTime || notAfter <= this.floorTime) return tooLate
+    if (notAfter < logTime) return tooLate
     return run
   }
 
-  record(id: string, number: number, notAfter: number, outcome: quorate.v1.IOutcome): void {
-    const session = this.#open(id)
-    session.outcomes.set(number, outcome)
-    if (notAfter > session.notAfterMax) session.notAfterMax = notAfter as Timestamp
+  /** What a number that ran, in a batch that was admitted, came to. */
+  record(id: string, batch: SessionBatch, number: number, outcome: quorate.v1.IOutcome): void {
+    const session = this.#sessions.get(id) ?? this.#open(id, batch)
+    session.outcomes.add(number, outcome)
     this.#outcomes++
     this.#dirty.add(id)
+    if (batch.notAfter <= session.notAfterMax) return
+    session.notAfterMax = batch.notAfter as Timestamp
+    this.#order.postponed(session)
   }
 
-  /** Every number below `floor` has been answered: its outcome is forgotten. */
-  raiseFloor(id: string, floor: number): void {
-    const session = this.#sessions.get(id)
-    if (session === undefined || floor <= session.floor) return
-    session.floor = floor
-    this.#dirty.add(id)
-    for (const number of session.outcomes.keys()) {
-      if (number >= floor) continue
-      session.outcomes.delete(number)
-      this.#outcomes--
-    }
+  /**
+   * For a leader, before it takes a batch into its log: a new session that would be refused is, for so many milliseconds.
+   * undefined: it may be taken, or its entry would end others first, or say that it is too late.
+   */
+  refusedForMs(session: Uint8Array, batch: SessionBatch, now: Timestamp): number | undefined {
+    if (!this.#isNewRefused(batch, now) || this.#sessions.has(sessionName(session))) return undefined
+    const { first } = this.#order
+    return first !== undefined && first.notAfterMax < now ? undefined : this.retryAfterMs(now)
   }
 
-  /** Called at indexes that are the same on every replica. */
-  collect(logTime: Timestamp): void {
-    for (const [id, session] of this.#sessions)
-      if (addMs(session.notAfterMax, this.#limits.graceMs) < logTime) this.#forget(id, session)
-    const { outcomesMax, sessionsMax } = this.#limits
-    if (this.#outcomes <= outcomesMax && this.#sessions.size <= sessionsMax) return
-    const oldest = [...this.#sessions].sort(
-      ([idA, a], [idB, b]) => a.notAfterMax - b.notAfterMax || (idA < idB ? -1 : 1),
-    )
-    for (const [id, session] of oldest) {
-      if (this.#outcomes <= outcomesMax * 0.9 && this.#sessions.size <= sessionsMax * 0.9) break
-      if (session.notAfterMax > this.floorTime) this.floorTime = session.notAfterMax
-      this.#forget(id, session)
-    }
+  /** When it may be worth to try again: no later than when the next session ends. */
+  retryAfterMs(now: Timestamp): number {
+    const ahead = ((this.#order.first?.notAfterMax ?? now) - now) / logicalPerMs
+    return Math.min(retryAfterMsMax, Math.max(retryAfterMsMin, Math.ceil(ahead)))
   }
 
-  /** The sessions touched since the last call, encoded; undefined: forgotten. */
+  /** The sessions touched since the last call, encoded; undefined: they have ended. */
   takeDirty(): readonly { readonly id: string; readonly value: Uint8Array | undefined }[] {
     const dirty = [...this.#dirty].map(id => {
       const session = this.#sessions.get(id)
-      return { id, value: session === undefined ? undefined : encodeSession(session) }
+      if (session === undefined) return { id, value: undefined }
+      session.isStored = true
+      return { id, value: encodeSession(session) }
     })
     this.#dirty.clear()
     return dirty
   }
 
   load(id: string, value: Uint8Array): void {
-    const session = decodeSession(value)
-    this.#sessions.set(id, session)
-    this.#outcomes += session.outcomes.size
+    this.#add(decodeSession(id, value))
   }
 
-  #open(id: string): Session {
-    let session = this.#sessions.get(id)
-    if (session === undefined) {
-      session = { floor: 0, notAfterMax: timestampZero, outcomes: new Map() }
-      this.#sessions.set(id, session)
+  /** Whether a session that is not known is refused. What is too late opens none. */
+  #isNewRefused({ isGateway, notAfter }: SessionBatch, logTime: Timestamp): boolean {
+    if (notAfter < logTime) return false
+    const { sessionsMax, gatewaySessionsMax, outcomesMax } = this.limits
+    if (isGateway) return this.#sessions.size >= sessionsMax + gatewaySessionsMax
+    return this.#sessions.size >= sessionsMax || this.#outcomes >= outcomesMax
+  }
+
+  #open(id: string, { floor, notAfter }: SessionBatch): Session {
+    const session: Session = {
+      id,
+      outcomes: new SessionOutcomes(),
+      floor,
+      notAfterMax: notAfter as Timestamp,
+      place: 0,
+      // The row of a former session by this id may still be there, its removal under way.
+      isStored: this.#dirty.has(id),
     }
+    this.#add(session)
     return session
   }
 
-  #forget(id: string, session: Session): void {
+  #add(session: Session): void {
+    this.#sessions.set(session.id, session)
+    this.#order.add(session)
+    this.#outcomes += session.outcomes.size
+  }
+
+  /** Every number below `floor` has been answered: its outcome is forgotten. */
+  #raiseFloor(session: Session, floor: number): void {
+    if (floor <= session.floor) return
+    session.floor = floor
+    this.#dirty.add(session.id)
+    this.#outcomes -= session.outcomes.dropBelow(floor)
+  }
+
+  #end(session: Session): void {
+    const { id } = session
     this.#outcomes -= session.outcomes.size
     this.#sessions.delete(id)
-    this.#dirty.add(id)
+    this.#order.remove(session)
+    // Most of a flood come and go between two flushes: the engine need never know of them.
+    if (session.isStored) this.#dirty.add(id)
+    else this.#dirty.delete(id)
   }
 }
 
-function encodeSession(session: Session): Uint8Array {
-  const head = Buffer.alloc(21)
+/** How the table calls a session: its bytes, latin1. */
+export function sessionName(session: Uint8Array): string {
+  return Buffer.from(session).toString('latin1')
+}
+
+const headBytes = 21
+
+function encodeSession({ floor, notAfterMax, outcomes }: Session): Uint8Array {
+  const head = Buffer.alloc(headBytes)
   head[0] = formatVersion
-  head.writeDoubleBE(session.floor, 1)
-  head.writeDoubleBE(session.notAfterMax, 9)
-  head.writeUInt32BE(session.outcomes.size, 17)
+  head.writeDoubleBE(floor, 1)
+  head.writeDoubleBE(notAfterMax, 9)
+  head.writeUInt32BE(outcomes.size, 17)
   const parts: Uint8Array[] = [head]
-  for (const [number, outcome] of session.outcomes) {
+  for (const [number, outcome] of outcomes) {
     const encoded = quorate.v1.Outcome.encode(outcome).finish()
     const prefix = Buffer.alloc(12)
     prefix.writeDoubleBE(number, 0)
@@ -144,15 +243,16 @@ function encodeSession(session: Session): Uint8Array {
   return Buffer.concat(parts)
 }
 
-function decodeSession(value: Uint8Array): Session {
+function decodeSession(id: string, value: Uint8Array): Session {
   const bytes = Buffer.from(value)
-  const outcomes = new Map<number, quorate.v1.IOutcome>()
+  const outcomes = new SessionOutcomes()
   const count = bytes.readUInt32BE(17)
-  let at = 21
+  let at = headBytes
   for (let read = 0; read < count; read++) {
     const length = bytes.readUInt32BE(at + 8)
-    outcomes.set(bytes.readDoubleBE(at), quorate.v1.Outcome.decode(bytes.subarray(at + 12, at + 12 + length)))
+    outcomes.add(bytes.readDoubleBE(at), quorate.v1.Outcome.decode(bytes.subarray(at + 12, at + 12 + length)))
     at += 12 + length
   }
-  return { floor: bytes.readDoubleBE(1), notAfterMax: bytes.readDoubleBE(9) as Timestamp, outcomes }
+  const notAfterMax = bytes.readDoubleBE(9) as Timestamp
+  return { id, outcomes, floor: bytes.readDoubleBE(1), notAfterMax, place: 0, isStored: true }
 }

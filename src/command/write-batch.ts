@@ -39,6 +39,8 @@ export function parseWriteBatch(bytes: Uint8Array, limits: ParseLimits, now: Tim
   if (!(batch.notAfter <= addMs(now, limits.notAfterAheadMs))) return notAfterAhead(limits.notAfterAheadMs, now)
   if (batch.keyspace > 254) return invalid(`there is no keyspace ${batch.keyspace}`)
   if (!isWhole(batch.floor)) return invalid('floor is no integer below 2^53')
+  if (session.length > 0 && writes[0] !== undefined && (writes[0].number ?? 0) < batch.floor)
+    return invalid(`number ${writes[0].number} is below its own batch's floor ${batch.floor}`)
   let last = 0
   let keyOperations = 0
   for (const write of writes) {

@@ -36,12 +36,18 @@ interface GatewayOptions {
   readonly prng?: Prng
 }
 
+export interface BatchOptions {
+  readonly signal?: AbortSignal
+  /** It comes from another node's gateway, which has checked it: it may carry that gateway's own session. */
+  readonly isForwarded?: boolean
+}
+
 export interface Gateway {
   /**
    * Writes, gets and scans of one request run side by side. Never rejects: what failed is in `error`, and `outcomes`, `items`
    * or `pages` are there nevertheless when that part was done.
    */
-  batch(request: quorate.v1.IBatchRequest, signal?: AbortSignal): Promise<quorate.v1.IBatchResponse>
+  batch(request: quorate.v1.IBatchRequest, options?: BatchOptions): Promise<quorate.v1.IBatchResponse>
   // The rest throw KvError.
   put(request: quorate.v1.IPutRequest): Promise<quorate.v1.IWriteResponse>
   delete(request: quorate.v1.IDeleteRequest): Promise<quorate.v1.IWriteResponse>
@@ -122,7 +128,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     }
   }
 
-  async function batch(request: quorate.v1.IBatchRequest, signal?: AbortSignal): Promise<quorate.v1.IBatchResponse> {
+  async function batch(
+    request: quorate.v1.IBatchRequest,
+    { signal, isForwarded = false }: BatchOptions = {},
+  ): Promise<quorate.v1.IBatchResponse> {
     const id = request.id ?? 0
     try {
       const header = parse(request.header)
@@ -132,7 +141,9 @@ export function createGateway(options: GatewayOptions): Gateway {
       const route = routeOf(header, gets[0] ?? scans[0]?.start ?? emptyKey)
       const writes = request.writes
       const [written, read, scanned] = await Promise.all([
-        writes && writes.length > 0 ? settle(writeBatch(header, route, writes, deadlineMs, signal)) : undefined,
+        writes && writes.length > 0
+          ? settle(writeBatch(header, route, writes, deadlineMs, signal, isForwarded))
+          : undefined,
         gets.length > 0 ? settle(getMany(header, route, request, gets, deadlineMs, signal)) : undefined,
         scans.length > 0 ? settle(scanMany(header, route, request, scans, deadlineMs, signal)) : undefined,
       ])
@@ -161,10 +172,13 @@ export function createGateway(options: GatewayOptions): Gateway {
     writes: Uint8Array,
     deadlineMs: number,
     signal: AbortSignal | undefined,
+    isForwarded: boolean,
   ): Promise<WriteDone> {
     const outline = outlineWriteBatch(writes, limits.batchKeyOperationsMax)
     if (outline === undefined) throw new KvError('invalid-argument', 'the bytes of `writes` are no WriteBatch')
     refuseSystemKeyspace(outline.keyspace)
+    if (outline.isGateway && !isForwarded)
+      throw new KvError('invalid-argument', 'is_gateway is for the sessions of gateways: leave it out')
     if (outline.writeCount > limits.batchOpsMax) throw tooLarge('batchOpsMax', limits.batchOpsMax, outline.writeCount)
     if (outline.keyOperations > limits.batchKeyOperationsMax)
       throw tooLarge('batchKeyOperationsMax', limits.batchKeyOperationsMax, outline.keyOperations)

@@ -8,6 +8,7 @@ import { assert } from '../base/assert.ts'
 import { KvError, isKvError } from '../base/errors.ts'
 import { type RangeId, userKeyspace } from '../base/ids.ts'
 import { keyOperationsOf } from '../base/key-operations.ts'
+import { defaultWriteLimits } from '../command/limits.ts'
 import type { SessionNumbers } from '../base/session-numbers.ts'
 import { quorate } from '../proto/quorate.js'
 import type { Clock } from '../time/clock.ts'
@@ -19,6 +20,8 @@ import type { RoutedWrite, WriteDone } from './write-router.ts'
 
 /** Log time may run ahead of this node's clock by the allowed skew; a little more does no harm. */
 const notAfterSlackMs = 2000
+/** Less than what leaders take, so that a leader whose clock is a little behind takes it too. */
+const notAfterAheadMsMax = defaultWriteLimits.notAfterAheadMs - notAfterSlackMs
 
 export interface Route {
   readonly rangeId: RangeId
@@ -178,9 +181,10 @@ export class OwnSession {
     return quorate.v1.WriteBatch.encode({
       session: numbers.sessionId,
       floor: numbers.floor,
-      notAfter: addMs(hybridClock.peek(), remainingMs + notAfterSlackMs),
+      notAfter: addMs(hybridClock.peek(), Math.min(remainingMs + notAfterSlackMs, notAfterAheadMsMax)),
       keyspace: userKeyspace,
       writes,
+      isGateway: true,
     }).finish()
   }
 }

@@ -22,7 +22,7 @@ export function refusalToError(refusal: Refusal, addressOf: AddressOf): KvError 
       })
     }
     case 'overloaded':
-      return new KvError('overloaded', `the queue ${refusal.queue} is full; try again in ${refusal.retryAfterMs} ms`, {
+      return new KvError('overloaded', `${fullQueue(refusal.queue)}; try again in ${refusal.retryAfterMs} ms`, {
         details: { queue: refusal.queue },
         retryAfterMs: refusal.retryAfterMs,
       })
@@ -55,6 +55,17 @@ export function refusalToError(refusal: Refusal, addressOf: AddressOf): KvError 
       return new KvError('damaged', refusal.message)
     default:
       return unreachable(refusal)
+  }
+}
+
+function fullQueue(queue: string): string {
+  switch (queue) {
+    case 'sessions':
+      return 'the range keeps as many sessions as it may, and this one would be new: others end within two minutes'
+    case 'outcomes':
+      return 'the session keeps as many outcomes as it may: its floor must rise past what was answered'
+    default:
+      return `the queue ${queue} is full`
   }
 }
 

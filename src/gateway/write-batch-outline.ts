@@ -14,11 +14,14 @@ interface WriteBatchOutline {
   readonly writeCount: number
   /** Keys that it puts, deletes or compares: see base/key-operations.ts. */
   readonly keyOperations: number
+  /** It is of a gateway's own session. */
+  readonly isGateway: boolean
 }
 
 const fieldSession = 1
 const fieldKeyspace = 4
 const fieldWrites = 5
+const fieldIsGateway = 6
 const uint32Max = 0xffff_ffff
 
 /** Of a Write, a CommitOp and a DeleteRangeOp. */
@@ -38,6 +41,7 @@ export function outlineWriteBatch(bytes: Uint8Array, keyOperationsMax: number): 
   let keyspace = 0
   let writeCount = 0
   let keyOperations = 0
+  let isGateway = false
   const fields = new Fields(bytes, 0, bytes.length)
   while (fields.next()) {
     const { field, wire, value } = fields
@@ -45,6 +49,7 @@ export function outlineWriteBatch(bytes: Uint8Array, keyOperationsMax: number): 
       if (value > uint32Max) return undefined
       keyspace = value
     }
+    if (field === fieldIsGateway && wire === wireVarint) isGateway = value > 0
     if (wire !== wireBytes) continue
     if (field === fieldSession) sessionBytes = value
     if (field === fieldWrites) {
@@ -55,7 +60,7 @@ export function outlineWriteBatch(bytes: Uint8Array, keyOperationsMax: number): 
       keyOperations += counted
     }
   }
-  return fields.isMalformed ? undefined : { sessionBytes, keyspace, writeCount, keyOperations }
+  return fields.isMalformed ? undefined : { sessionBytes, keyspace, writeCount, keyOperations, isGateway }
 }
 
 function keyOperationsOfWrite(bytes: Uint8Array, start: number, end: number): number | undefined {

@@ -1,9 +1,12 @@
-// What a write is told that the core did not take into the log. It was certainly not applied.
+// What a write is told: that the core did not take it into the log, so that it was certainly not applied; or what applying
+// its entry came to.
 
 import { unreachable } from '../base/assert.ts'
 import type { NodeId } from '../base/ids.ts'
+import type { RequestResult } from '../command/apply.ts'
+import type { RangeState } from '../command/range-state.ts'
 import type { ProposeResult } from '../raft/types.ts'
-import { type Refusal, transferQueue } from './local-store.ts'
+import { type Refusal, type WriteAnswer, transferQueue } from './local-store.ts'
 import type { ReplicaHost } from './replica-host.ts'
 
 type EntryLimits = {
@@ -37,6 +40,21 @@ export function proposalRefusal(
       return { kind: 'not-leader', leader }
     case 'refused':
       return { kind: 'unavailable', message: result.reason }
+    default:
+      return unreachable(result)
+  }
+}
+
+/** `state`: after the entry. */
+export function appliedAnswer(result: RequestResult, state: RangeState): WriteAnswer {
+  const clock = state.lastStamp
+  switch (result.kind) {
+    case 'done':
+      return { kind: 'done', outcomes: result.outcomes, clock }
+    case 'range-mismatch':
+      return { kind: 'range-mismatch', generation: state.generation }
+    case 'full':
+      return { kind: 'overloaded', queue: result.queue, retryAfterMs: state.sessions.retryAfterMs(clock) }
     default:
       return unreachable(result)
   }

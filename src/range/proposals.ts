@@ -7,9 +7,10 @@
 import { must } from '../base/assert.ts'
 import type { Index, NodeId, Term } from '../base/ids.ts'
 import type { ApplyResult } from '../command/apply.ts'
+import type { RangeState } from '../command/range-state.ts'
 import type { quorate } from '../proto/quorate.js'
-import type { Timestamp } from '../time/timestamp.ts'
 import type { WriteAnswer } from './local-store.ts'
+import { appliedAnswer } from './proposal-refusal.ts'
 
 export interface PendingWrite {
   readonly writes: Uint8Array
@@ -130,21 +131,9 @@ export class Proposals {
   }
 }
 
-/** One result each, in the order of the entry. */
-export function answerApplied(
-  writes: readonly PendingWrite[],
-  { requests }: ApplyResult,
-  clock: Timestamp,
-  generation: number,
-): void {
-  writes.forEach((write, at) => {
-    const result = must(requests[at])
-    write.answer(
-      result.kind === 'done'
-        ? { kind: 'done', outcomes: result.outcomes, clock }
-        : { kind: 'range-mismatch', generation },
-    )
-  })
+/** One result each, in the order of the entry. `state`: after it. */
+export function answerApplied(writes: readonly PendingWrite[], { requests }: ApplyResult, state: RangeState): void {
+  writes.forEach((write, at) => write.answer(appliedAnswer(must(requests[at]), state)))
 }
 
 /** Wraps a resolver so that the first answer counts and later ones are nothing. */

@@ -45,7 +45,7 @@ import { Proposals, answerApplied, answerOnce } from './proposals.ts'
 import { proposalBytesMax, proposalRefusal } from './proposal-refusal.ts'
 import { ReadQueue } from './read-queue.ts'
 import { mergeLogStamps, mergeStamps } from './stamps.ts'
-import { admissionRefusal } from './write-admission.ts'
+import { admissionRefusal, sessionRefusal } from './write-admission.ts'
 
 const appendBytesMax = 1024 * 1024
 const inflightMessagesMax = 64
@@ -211,6 +211,8 @@ export class Replica {
     if (parsed.kind !== 'ok') return Promise.resolve(parsed)
     if (parsed.batch.keyspace !== userKeyspace && !isInternal)
       return Promise.resolve({ kind: 'invalid', message: 'only the user keyspace can be written' })
+    const full = sessionRefusal(this.#state.sessions, parsed.batch, this.#host.hybridClock.peek())
+    if (full !== undefined) return Promise.resolve(full)
     if (!this.#host.hybridClock.maybePass(request.clock)) return Promise.resolve({ kind: 'future-instant' })
     return new Promise(resolve => {
       this.proposals.enqueue({
@@ -430,7 +432,7 @@ export class Replica {
       return undefined
     }
     const finish = (result: Awaited<ReturnType<typeof applyEntry>>): void => {
-      if (writes !== undefined) answerApplied(writes, result, this.#state.lastStamp, this.#descriptor.generation)
+      if (writes !== undefined) answerApplied(writes, result, this.#state)
       this.#applied(entry.index)
     }
     const decoded = writes?.map(write => write.batch)

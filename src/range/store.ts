@@ -9,6 +9,7 @@ import type { Index, NodeId, RangeId, ReplicaId, StoreId, Term } from '../base/i
 import { asIndex, asRangeId, asReplicaId, asTerm } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { RangeState } from '../command/range-state.ts'
+import type { SessionLimits } from '../command/sessions.ts'
 import type { Engine, EngineSnapshot } from '../engine/engine.ts'
 import type { Log, RecoveredReplica } from '../log/log.ts'
 import type { VersionStore } from '../mvcc/version-store.ts'
@@ -58,6 +59,8 @@ export interface StoreOptions {
     readonly historyRetentionMs: number
   }
   readonly commandVersion: number
+  /** Of the range that `bootstrap` makes; undefined: the default. */
+  readonly sessionLimits?: SessionLimits | undefined
   readonly random: (bound: number) => number
   /** The store that the transport dials under a node's name. */
   readonly storeOf: (node: NodeId) => StoreId | undefined
@@ -175,6 +178,7 @@ export class Store implements ReplicaHost {
       replicaId,
       appliedIndex: firstIndex,
       appliedTerm: firstTerm,
+      ...(this.#options.sessionLimits && { sessionLimits: this.#options.sessionLimits }),
       descriptor: encodeDescriptor(descriptor),
       configuration: encodeConfiguration(configurationOf([replicaId])),
     })

@@ -3,6 +3,7 @@ import { createPrng } from '../../src/base/prng.ts'
 import { asIndex, asRangeId, asReplicaId, asTerm, userKeyspace } from '../../src/base/ids.ts'
 import { applyEntry } from '../../src/command/apply.ts'
 import { commandVersionMax, encodeBatchEntry, encodeThresholdEntry } from '../../src/command/entry.ts'
+import { type SessionLimits, sessionLimits } from '../../src/command/sessions.ts'
 import { RangeState } from '../../src/command/range-state.ts'
 import { VersionStore } from '../../src/mvcc/version-store.ts'
 import { quorate } from '../../src/proto/quorate.js'
@@ -20,7 +21,7 @@ const {
 } = quorate.v1.OutcomeKind
 
 /** `turnKeyOperations`: so many may be applied before it gives way. */
-async function openReplica(id = 1, turnKeyOperations = 4_096) {
+async function openReplica(id = 1, turnKeyOperations = 4_096, limits: Partial<SessionLimits> = {}) {
   const engine = createMemoryEngine()
   const opened = await VersionStore.open(engine, { yieldNow: () => Promise.resolve() })
   if (opened.kind !== 'opened') throw new Error(opened.message)
@@ -32,6 +33,7 @@ async function openReplica(id = 1, turnKeyOperations = 4_096) {
     appliedTerm: asTerm(0),
     descriptor: quorate.v1.RangeDescriptor.encode({ generation: 1 }).finish(),
     configuration: new Uint8Array(0),
+    sessionLimits: { ...sessionLimits, ...limits },
   })
   const turn = new ApplyTurn(systemClock, turnKeyOperations)
   const apply = async (entry: Uint8Array) =>
@@ -42,6 +44,22 @@ async function openReplica(id = 1, turnKeyOperations = 4_096) {
     return found === undefined ? undefined : Buffer.from(found.value).toString()
   }
   return { engine, versions, state, turn, apply, flush, text }
+}
+
+async function restarted(replica: Awaited<ReturnType<typeof openReplica>>): Promise<typeof replica> {
+  await replica.flush()
+  const opened = await VersionStore.open(replica.engine, { yieldNow: () => Promise.resolve() })
+  if (opened.kind !== 'opened') throw new Error(opened.message)
+  const versions = opened.store
+  const state = (await RangeState.load(versions, rangeId))!
+  return {
+    ...replica,
+    versions,
+    state,
+    apply: async data =>
+      applyEntry({ state, versions, turn: replica.turn }, asIndex(state.appliedIndex + 1), asTerm(1), data),
+    flush: () => versions.flush(1, () => state.takeDirty(versions)),
+  }
 }
 
 function createLeader() {
@@ -280,24 +298,65 @@ describe('applying an entry', () => {
       await a.apply(item)
       await c.apply(item)
       if (number % 7 === 0) await c.flush()
-      if (number === 100) {
-        await c.flush()
-        const opened = await VersionStore.open(c.engine, { yieldNow: () => Promise.resolve() })
-        if (opened.kind !== 'opened') throw new Error(opened.message)
-        const versions = opened.store
-        const state = (await RangeState.load(versions, rangeId))!
-        c = {
-          ...c,
-          versions,
-          state,
-          apply: async data =>
-            applyEntry({ state, versions, turn: c.turn }, asIndex(state.appliedIndex + 1), asTerm(1), data),
-          flush: () => versions.flush(1, () => state.takeDirty(versions)),
-        }
-      }
+      if (number === 100) c = await restarted(c)
       expect(c.state.stateHash, `after entry ${number}`).toBe(a.state.stateHash)
     }
     expect(c.state.keyCount).toBe(a.state.keyCount)
     expect(c.state.byteCount).toBe(a.state.byteCount)
+  })
+
+  it('ends and refuses the same sessions on replicas that flush and restart at different times', async () => {
+    const limits = { sessionsMax: 5, outcomesMax: 12, endedPerEntryMax: 2 }
+    const [a, b] = [await openReplica(1, 4_096, limits), await openReplica(2, 4_096, limits)]
+    const prng = createPrng(11)
+    let stamp: number = start
+    let c = b
+    const kinds = new Set<string>()
+    for (let number = 0; number < 400; number++) {
+      stamp += prng.below(400)
+      const batches = Array.from({ length: 1 + prng.below(3) }, () => ({
+        session: Buffer.alloc(16, prng.below(20)),
+        notAfter: asTimestamp(stamp + prng.below(4_000)),
+        floor: 1 + prng.below(3),
+        writes: [{ ...put(`k${prng.below(9)}`, String(number)), number: 3 + prng.below(4) }],
+      }))
+      const entry = encodeBatchEntry({
+        commandVersion: commandVersionMax,
+        generation: 1,
+        firstTimestamp: asTimestamp(stamp),
+        operations: batches.length,
+        requests: batches.map(batch => quorate.v1.WriteBatch.encode(batch).finish()),
+      })
+      stamp += batches.length
+      const [one, other] = [await a.apply(entry), await c.apply(entry)]
+      expect(other, `entry ${number}`).toEqual(one)
+      for (const request of one.requests) kinds.add(request.kind === 'full' ? request.queue : request.kind)
+      if (number % 7 === 0) await c.flush()
+      if (number % 60 === 59) c = await restarted(c)
+      expect(c.state.stateHash, `after entry ${number}`).toBe(a.state.stateHash)
+      expect(c.state.sessions.count).toBe(a.state.sessions.count)
+    }
+    expect([...kinds].toSorted()).toEqual(['done', 'sessions'])
+    expect(c.state.sessions.limits).toMatchObject(limits)
+  })
+
+  it('leaves no outcome of a batch that is refused: the same number runs once there is room', async () => {
+    const replica = await openReplica(1, 4_096, { sessionsMax: 1 })
+    const entry = createLeader()
+    await replica.apply(entry({ ...inSession(1, put('a', '1')), notAfter: start }))
+    const batch = { ...inSession(1, put('b', '2')), session: Buffer.alloc(16, 8) }
+    const crowded = encodeBatchEntry({
+      commandVersion: commandVersionMax,
+      generation: 1,
+      firstTimestamp: start,
+      operations: 1,
+      requests: [quorate.v1.WriteBatch.encode(batch).finish()],
+    })
+    const other = await openReplica(1, 4_096, { sessionsMax: 0 })
+    expect((await other.apply(crowded)).requests).toEqual([{ kind: 'full', queue: 'sessions' }])
+    expect(other.text('b')).toBeUndefined()
+    // Log time has passed the end of the session that was there.
+    expect(outcomesOf(await replica.apply(entry(batch)))).toMatchObject([{ kind: done }])
+    expect(replica.text('b')).toBe('2')
   })
 })

@@ -48,6 +48,10 @@ describe('parseWriteBatch', () => {
       'a notAfter beyond all clocks',
       { session, notAfter: Number.MAX_SAFE_INTEGER, writes: [{ number: 1, put: { key } }] },
     ],
+    [
+      "a number below its own batch's floor",
+      { session, notAfter: now, floor: 4, writes: [{ number: 3, put: { key } }] },
+    ],
     ['one key twice in a branch', { writes: [{ commit: { then: [{ put: { key } }, { delete: { key } }] } }] }],
     ['a commit that names no key', { writes: [{ commit: {} }] }],
     ['an operator below all', { writes: [{ commit: { compares: [{ key, operator: -1 as never, version: 1 }] } }] }],
@@ -82,7 +86,7 @@ describe('parseWriteBatch', () => {
     expect(parse({ ...batch, notAfter: ahead }).kind).toBe('ok')
     expect(parse({ ...batch, notAfter: ahead + 1 })).toMatchObject({
       kind: 'invalid',
-      details: { limit: 'notAfterAheadMs', limitValue: '900000', now: String(now) },
+      details: { limit: 'notAfterAheadMs', limitValue: '120000', now: String(now) },
     })
   })
 

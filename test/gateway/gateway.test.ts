@@ -237,7 +237,7 @@ describe('a write without a leader', () => {
     const { at, state } = createFakeCluster()
     state.leader = undefined
     const controller = new AbortController()
-    const pending = at('n1').gateway.batch({ writes: encodeBatch([put('a', '1')]) }, controller.signal)
+    const pending = at('n1').gateway.batch({ writes: encodeBatch([put('a', '1')]) }, { signal: controller.signal })
     controller.abort()
     expect((await pending).error?.code).toBe('cancelled')
   })
@@ -255,28 +255,6 @@ describe('a write without a leader', () => {
     at('n1').store.writeAnswers.push({ kind: 'overloaded', queue: 'proposals', retryAfterMs: 50 })
     const response = await at('n1').gateway.batch({ writes: encodeBatch([put('a', '1')]) })
     expect(response.error).toMatchObject({ code: 'overloaded', retryAfterMs: 50, details: { queue: 'proposals' } })
-  })
-})
-
-describe('a gateway whose clock is far ahead of the leader', () => {
-  const details = { limit: 'notAfterAheadMs', limitValue: '900000', now: '1' }
-  const ahead = { kind: 'invalid', message: 'notAfter lies too far ahead', details } as const
-
-  it('says that it is not to be asked, where it chose notAfter itself', async () => {
-    const { at } = createFakeCluster()
-    const { gateway, store } = at('n1')
-    store.writeAnswers.push(ahead, ahead)
-    expect(await codeOf(gateway.put({ op: { key: key('a'), value: key('1') } }))).toBe('unavailable')
-    const response = await gateway.batch({ writes: encodeBatch([put('a', '1')], {}) })
-    expect(response.error?.code).toBe('unavailable')
-  })
-
-  it('passes the refusal on, details and all, where the caller chose it', async () => {
-    const { at } = createFakeCluster()
-    const { gateway, store } = at('n1')
-    store.writeAnswers.push(ahead)
-    const response = await gateway.batch({ writes: encodeBatch([put('a', '1')]) })
-    expect(response.error).toMatchObject({ code: 'invalid-argument', details })
   })
 })
 

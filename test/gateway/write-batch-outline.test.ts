@@ -26,6 +26,7 @@ function expectAgreement(bytes: Uint8Array): void {
     keyspace: batch.keyspace,
     writeCount: batch.writes.length,
     keyOperations: keyOperations(batch.writes),
+    isGateway: batch.isGateway,
   })
 }
 
@@ -45,6 +46,7 @@ const anyBatch = fc.record({
   floor: fc.maxSafeNat(),
   notAfter: fc.maxSafeNat(),
   keyspace: fc.nat(300),
+  isGateway: fc.boolean(),
   writes: fc.array(
     fc.oneof(
       fc.record({ number: fc.maxSafeNat(), put: fc.record({ key: fc.uint8Array(), value: fc.uint8Array() }) }),
@@ -64,6 +66,7 @@ describe('the outline of a WriteBatch', () => {
           keyspace: batch.keyspace,
           writeCount: batch.writes.length,
           keyOperations: keyOperations(batch.writes),
+          isGateway: batch.isGateway,
         })
       }),
     )
@@ -84,6 +87,10 @@ describe('the outline of a WriteBatch', () => {
         [0x20, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01], // keyspace 2^63 + 1: cut to 1
         [0xa0, 0x80, 0x80, 0x80, 0x80, 0x01, 0x01], // a tag of 2^35 + 32: cut to the keyspace's
         [0x22, 0x01, 0x01], // the keyspace as bytes
+        [0x30, 0x01], // of a gateway
+        [0x30, 0x00],
+        [0x30, 0x80, 0x80, 0x80, 0x80, 0x10], // of a gateway, by a bit above the 32nd
+        [0x32, 0x01, 0x01], // that as bytes
         [0x0a, 0x02, 0x01, 0x02],
         [0x2a, 0x00],
         [0x2d, 0, 0, 0, 0],

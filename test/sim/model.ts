@@ -3,8 +3,11 @@
 
 import { strict as assert } from 'node:assert'
 import { decodeEntry } from '../../src/command/entry.ts'
+import { defaultWriteLimits } from '../../src/command/limits.ts'
+import type { SessionLimits } from '../../src/command/sessions.ts'
 import { quorate } from '../../src/proto/quorate.js'
 import type { Entry } from '../../src/raft/types.ts'
+import { logicalPerMs } from '../../src/time/timestamp.ts'
 
 const { OutcomeKind, CompareOperator } = quorate.v1
 
@@ -29,6 +32,7 @@ export interface ModelOutcome {
 
 interface ModelSession {
   floor: number
+  notAfterMax: number
   readonly outcomes: Map<number, ModelOutcome>
 }
 
@@ -49,8 +53,11 @@ export class Model {
   lastIndex: number
   lastStamp = 0
 
+  readonly #limits: SessionLimits
+
   /** `start`: the index before the first entry. */
-  constructor(start: number) {
+  constructor(start: number, limits: SessionLimits) {
+    this.#limits = limits
     this.lastIndex = start
     this.#first = start
     this.#stamps.push(0)
@@ -100,6 +107,7 @@ export class Model {
     const { firstTimestamp, operations } = command.header
     assert.ok(firstTimestamp > this.lastStamp, `stamps grow along the log: ${firstTimestamp} at ${entry.index}`)
     this.lastStamp = firstTimestamp + Math.max(1, operations) - 1
+    this.#endSessions(firstTimestamp)
     if (command.kind === 'threshold') {
       this.threshold = Math.max(this.threshold, command.threshold)
       return
@@ -114,6 +122,11 @@ export class Model {
 
   #applyBatch(batch: quorate.v1.WriteBatch, index: number, first: number): void {
     const id = Buffer.from(batch.session).toString('latin1')
+    const aheadMax = defaultWriteLimits.notAfterAheadMs * logicalPerMs
+    assert.ok(batch.notAfter <= first + aheadMax, `a notAfter lies at most so far ahead: ${batch.notAfter} at ${index}`)
+    const before = this.#sessions.get(id)
+    if (before !== undefined) raiseFloor(before, batch.floor)
+    if (id !== '' && this.#isRefused(batch, before, first)) return
     batch.writes.forEach((write, at) => {
       const number = write.number ?? 0
       const stamp = first + at
@@ -128,14 +141,34 @@ export class Model {
       const name = `${id}#${number}`
       assert.ok(!this.#ran.has(name), `a write of a session runs once: number ${number} at ${index}`)
       this.#ran.set(name, outcome)
-      const open = session ?? { floor: 0, outcomes: new Map<number, ModelOutcome>() }
+      const open = session ?? { floor: batch.floor, notAfterMax: 0, outcomes: new Map<number, ModelOutcome>() }
+      open.notAfterMax = Math.max(open.notAfterMax, batch.notAfter)
       open.outcomes.set(number, outcome)
       this.#sessions.set(id, open)
     })
-    const session = this.#sessions.get(id)
-    if (session === undefined || batch.floor <= session.floor) return
-    session.floor = batch.floor
-    for (const number of session.outcomes.keys()) if (number < batch.floor) session.outcomes.delete(number)
+  }
+
+  /** A session ends with the last `notAfter` of what it wrote, so many of them an entry, the first to end first. */
+  #endSessions(logTime: number): void {
+    const passed = [...this.#sessions]
+      .filter(([, session]) => session.notAfterMax < logTime)
+      .sort(([idA, a], [idB, b]) => a.notAfterMax - b.notAfterMax || (idA < idB ? -1 : 1))
+    for (const [id] of passed.slice(0, this.#limits.endedPerEntryMax)) this.#sessions.delete(id)
+  }
+
+  /** No room for a new session, or for more outcomes of one that is known. */
+  #isRefused(batch: quorate.v1.WriteBatch, session: ModelSession | undefined, stamp: number): boolean {
+    const { sessionsMax, gatewaySessionsMax, outcomesMax, sessionOutcomesMax, sessionOutcomesAssured } = this.#limits
+    const outcomes = [...this.#sessions.values()].reduce((sum, each) => sum + each.outcomes.size, 0)
+    if (session === undefined) {
+      if (batch.notAfter < stamp) return false
+      return batch.isGateway
+        ? this.#sessions.size >= sessionsMax + gatewaySessionsMax
+        : this.#sessions.size >= sessionsMax || outcomes >= outcomesMax
+    }
+    const most = outcomes > outcomesMax && !batch.isGateway ? sessionOutcomesAssured : sessionOutcomesMax
+    const more = batch.writes.filter(write => !session.outcomes.has(write.number ?? 0)).length
+    return more > 0 && session.outcomes.size + more > most
   }
 
   #write(keyspace: number, write: quorate.v1.IWrite, index: number, stamp: number): ModelOutcome {
@@ -214,6 +247,12 @@ export class Model {
         return false
     }
   }
+}
+
+function raiseFloor(session: ModelSession, floor: number): void {
+  if (floor <= session.floor) return
+  session.floor = floor
+  for (const number of session.outcomes.keys()) if (number < floor) session.outcomes.delete(number)
 }
 
 export { tooLate }

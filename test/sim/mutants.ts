@@ -6,6 +6,7 @@ import { historyMutants } from './mutants/history.ts'
 import type { Mutant, Unapplied } from './mutants/mutant.ts'
 import { readMutants } from './mutants/reads-and-sessions.ts'
 import { replicationMutants } from './mutants/replication.ts'
+import { sessionMutants } from './mutants/sessions.ts'
 import { snapshotMutants } from './mutants/snapshots.ts'
 
 export const mutants: readonly Mutant[] = [
@@ -15,6 +16,7 @@ export const mutants: readonly Mutant[] = [
   ...diskMutants,
   ...historyMutants,
   ...readMutants,
+  ...sessionMutants,
 ]
 
 export const unapplied: readonly Unapplied[] = [

@@ -3,6 +3,7 @@
 import { asNodeId } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
 import type { NodeConfig } from '../../src/config.ts'
+import { type SessionLimits, sessionLimits } from '../../src/command/sessions.ts'
 import { defaultLimits } from '../../src/node-limits.ts'
 import type { LaneTraits, LaneTraitsByLane, LinkFaults } from '../transport/memory-network.ts'
 import type { MachineTraits } from './sim-node.ts'
@@ -23,6 +24,10 @@ export interface SimOptions {
   /** Mean pause between two operations of a client. */
   readonly thinkMs: number
   readonly clientLoss: number
+  /** What a range keeps of sessions, from its making on. */
+  readonly sessionLimits: SessionLimits
+  /** Mean pause between two sessions that are opened for one write; 0: nobody does so. */
+  readonly floodEveryMs: number
   /** Mean time between two faults; each lasts a while. */
   readonly faultEveryMs: number
   readonly safetyMs: number
@@ -35,7 +40,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
   const electionTimeoutMs = pick(500, 1_000, 1_500)
   const size = pick(3, 5, 5, 5)
   const tiny = (): boolean => prng.below(3) === 0
-  const drawn: SimOptions = {
+  const drawn: Omit<SimOptions, keyof ReturnType<typeof drawFlood>> = {
     seed,
     size,
     voters: prng.below(6) === 0 ? 3 : size,
@@ -80,7 +85,8 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
     safetyMs: 50_000,
   }
   // Last, so that what was drawn before does not hang on it.
-  return { ...drawn, link: { ...drawn.link, lanes: drawLanes(prng, pick) }, ...overrides }
+  const lanes = drawLanes(prng, pick)
+  return { ...drawn, link: { ...drawn.link, lanes }, ...drawFlood(prng), ...overrides }
 }
 
 /** Channels that overtake each other, in half of the seeds: each with a delay of its own, and thin or not. */
@@ -95,6 +101,20 @@ function drawLanes(prng: Prng, pick: <T>(...choices: readonly T[]) => T): LaneTr
   })
   const control = { ...lane(), bytesPerMs: Number.POSITIVE_INFINITY }
   return { control, append: lane(), snapshot: lane(), calls: lane() }
+}
+
+/** In some runs a table of sessions that is soon full, and somebody who fills it. */
+function drawFlood(prng: Prng): Pick<SimOptions, 'sessionLimits' | 'floodEveryMs'> {
+  if (prng.below(4) > 0) return { sessionLimits, floodEveryMs: 0 }
+  const tiny: SessionLimits = {
+    sessionsMax: 4 + prng.below(8),
+    gatewaySessionsMax: 8,
+    outcomesMax: 12 + prng.below(30),
+    sessionOutcomesMax: 9,
+    sessionOutcomesAssured: 4,
+    endedPerEntryMax: 1 + prng.below(3),
+  }
+  return { sessionLimits: tiny, floodEveryMs: 150 + prng.below(300) }
 }
 
 export function nodeNames(size: number) {

@@ -8,6 +8,7 @@ import { decodeConfigurationChange } from '../../src/raft/configuration-change.t
 import type { Configuration, Entry, Message, RaftStatus } from '../../src/raft/types.ts'
 import type { Replica } from '../../src/range/replica.ts'
 import { Model } from './model.ts'
+import type { SimOptions } from './options.ts'
 
 interface Seen {
   term: number
@@ -56,11 +57,11 @@ export class RangeChecker {
   readonly #seen = new WeakMap<Replica, Seen>()
   #promised: Promised = { stamp: 0, index: 0 }
 
-  constructor(rangeId: RangeId, start: number, promoteLagEntries: number) {
+  constructor(rangeId: RangeId, start: number, options: Pick<SimOptions, 'sessionLimits' | 'limits'>) {
     this.rangeId = rangeId
-    this.#promoteLagEntries = promoteLagEntries
+    this.#promoteLagEntries = options.limits.promoteLagEntries
     this.start = start
-    this.model = new Model(start)
+    this.model = new Model(start, options.sessionLimits)
   }
 
   /** The largest index that anyone knows to be committed. */

@@ -6,6 +6,7 @@ import { isKvError } from '../../src/base/errors.ts'
 import type { NodeId } from '../../src/base/ids.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import type { Prng } from '../../src/base/prng.ts'
+import type { SessionLimits } from '../../src/command/sessions.ts'
 import { type NodeCore, openNodeCore } from '../../src/node-core.ts'
 import type { RangeMessage, Transport } from '../../src/transport/transport.ts'
 import { FakeLogFiles } from '../log/fake-log-files.ts'
@@ -40,6 +41,7 @@ export interface SimNodeOptions {
   readonly traits: MachineTraits
   readonly peers: Pick<SimPeersOptions, 'find' | 'nodeAt' | 'travelMs'>
   readonly observer: NodeObserver
+  readonly sessionLimits: SessionLimits
 }
 
 /** However slow a disk is: longer than that, and what was begun under a fault outlives it. */
@@ -192,6 +194,7 @@ export class SimNode {
       place: `${this.name}`,
       addresses: () => ({ peer: `${this.name}:1`, client: `${this.name}:2`, http: `${this.name}:3` }),
       freeBytes: async () => 1 << 30,
+      sessionLimits: this.#options.sessionLimits,
       logger: this.#logger,
       onFatal: error => {
         // Not at once: what the node still does in this turn must be harmless.

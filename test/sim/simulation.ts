@@ -11,6 +11,7 @@ import { rangeOne } from '../../src/range/store.ts'
 import { timestampMax } from '../../src/time/timestamp.ts'
 import { SimClient, call } from './client.ts'
 import { type Fault, type FaultKind, drawFaults } from './faults.ts'
+import { Flooder } from './flooder.ts'
 import { History } from './history.ts'
 import { name } from './model.ts'
 import { Nemesis } from './nemesis.ts'
@@ -60,7 +61,9 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
       { length: clientCount },
       (_, at) => new SimClient(world, history, createPrng(seed * 64 + 32 + at), at),
     )
-    for (const client of clients) client.start()
+    const flooder = new Flooder(world, history, createPrng(seed * 64 + 31))
+    const isFlooded = world.options.floodEveryMs > 0
+    for (const client of [...clients, ...(isFlooded ? [flooder] : [])]) client.start()
     const fromMs = world.nowMs
     const span = { fromMs, toMs: fromMs + safetyMs, everyMs: faultEveryMs, electionTimeoutMs }
     faults = drawFaults(createPrng(seed * 64 + 4), span, kinds)
@@ -69,7 +72,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     trace.line(world.nowMs, '!', 'the faults end')
     nemesis.end()
     await converge(world)
-    for (const client of clients) client.stop()
+    for (const client of [...clients, flooder]) client.stop()
     await settle(world)
     history.finish()
     await checkStates(world)

@@ -65,6 +65,7 @@ export class World implements NodeObserver {
           prng: stream(8 + at),
           unixMs: unixStartMs + stream(2).below(100),
           traits: this.options.machine,
+          sessionLimits: this.options.sessionLimits,
           peers: {
             find: node => this.node(node).process,
             nodeAt: address => asNodeId(must(address.split(':')[0])),
@@ -91,7 +92,7 @@ export class World implements NodeObserver {
   checker(rangeId: RangeId): RangeChecker {
     let checker = this.#checkers.get(rangeId)
     if (checker === undefined) {
-      checker = new RangeChecker(rangeId, rangeStart, this.options.limits.promoteLagEntries)
+      checker = new RangeChecker(rangeId, rangeStart, this.options)
       this.#checkers.set(rangeId, checker)
     }
     return checker

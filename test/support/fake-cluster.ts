@@ -51,7 +51,7 @@ export class FakePeers implements PeerClient {
       throw new KvError('unknown-outcome', `${to} did not answer`)
     }
     if (fault === 'unknown-outcome') throw new KvError('unknown-outcome', `the stream to ${to} broke`)
-    const response = await target.gateway.batch(request)
+    const response = await target.gateway.batch(request, { isForwarded: true })
     if (fault === 'applied-then-unknown') throw new KvError('unknown-outcome', `the stream to ${to} broke`)
     return response
   }

@@ -54,7 +54,7 @@ export class FakeKvCluster {
   /** By how many milliseconds a node's clock is ahead of true time. Stamps are of true time. */
   readonly clockAheadMs = new Map<string, number>()
   /** How far ahead of the leader's clock a write's notAfter may lie. */
-  notAfterAheadMs = 900_000
+  notAfterAheadMs = 120_000
   #now = timestampFromUnixMs(Date.now())
 
   get url(): string {
