@@ -74,6 +74,32 @@ describe.each([
     expect(start().identity).toEqual({ ...before, clusterId })
   })
 
+  const none = (): number => 0
+
+  it('takes a new incarnation at each other place, and remembers those before it until one is confirmed', () => {
+    const { open: start } = openMachine()
+    start().settle('here', none)
+    expect(start().identity.lineage).toEqual([1])
+    start().settle('here', none)
+    expect(start().identity.lineage).toEqual([1])
+    start().settle('there', () => 6)
+    start().settle('there', none)
+    expect(start().identity.lineage).toEqual([1, 8])
+    start().settle('here', none)
+    expect(start().identity.lineage).toEqual([1, 8, 9])
+    start().confirmIncarnation()
+    start().settle('here', none)
+    expect(start().identity.lineage).toEqual([9])
+  })
+
+  it('remembers where peers were told to dial it', () => {
+    const { open: start } = openMachine()
+    expect(start().peerAddress).toBe('')
+    start().announce('n1:7201')
+    start().settle('elsewhere', none)
+    expect(start().peerAddress).toBe('n1:7201')
+  })
+
   it('throws the log away, all of it or none being there, and stays who it is', () => {
     const { open: start, write, names } = openMachine()
     const directory = start()

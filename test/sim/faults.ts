@@ -38,6 +38,8 @@ export const faultKinds = [
   'rot-log',
   'rot-engine',
   'lose-batch',
+  'move',
+  'move-all',
 ] as const
 
 export type FaultKind = (typeof faultKinds)[number]
@@ -86,6 +88,8 @@ const weights: Readonly<Record<FaultKind, number>> = {
   'rot-log': 2,
   'rot-engine': 2,
   'lose-batch': 2,
+  move: 4,
+  'move-all': 1,
 }
 
 export function drawFaults(

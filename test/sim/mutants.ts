@@ -3,6 +3,7 @@
 import { diskMutants } from './mutants/disks.ts'
 import { electionMutants } from './mutants/elections.ts'
 import { historyMutants } from './mutants/history.ts'
+import { moveMutants } from './mutants/moves.ts'
 import type { Mutant, Unapplied } from './mutants/mutant.ts'
 import { readMutants } from './mutants/reads-and-sessions.ts'
 import { replicationMutants } from './mutants/replication.ts'
@@ -17,6 +18,7 @@ export const mutants: readonly Mutant[] = [
   ...historyMutants,
   ...readMutants,
   ...sessionMutants,
+  ...moveMutants,
 ]
 
 export const unapplied: readonly Unapplied[] = [

@@ -17,6 +17,8 @@ import type { World } from './world.ts'
 const endAfterErrorMs = 1_000
 /** How long a starved process runs between two stalls. */
 const stutterRunMs = 5
+/** What was applied so long ago is in the engine as well, and survives a crash. */
+const flushedMs = 5_000
 
 export class Nemesis {
   /** Faults that had an effect. */
@@ -28,6 +30,7 @@ export class Nemesis {
   /** Nodes that may end by themselves, and why. */
   readonly #mayEnd = new Map<SimNode, FaultKind>()
   readonly #mending = new Set<() => void>()
+  #movedMs = Number.NEGATIVE_INFINITY
   #isOver = false
 
   constructor(world: World, prng: Prng) {
@@ -236,6 +239,10 @@ export class Nemesis {
         return this.#rotEngine(node, dice, forMs)
       case 'lose-batch':
         return this.#loseBatch(node, dice)
+      case 'move':
+        return this.#move(node, forMs)
+      case 'move-all':
+        return this.#moveAll(forMs)
       default:
         return kind satisfies never
     }
@@ -411,6 +418,29 @@ export class Nemesis {
       node.start()
       this.#wipeLater(node, 2_000)
     })
+  }
+
+  /** It tells its cluster by itself, unless it may not know where that is. */
+  #move(node: SimNode, forMs: number): string | undefined {
+    if (node.core === undefined || this.#mayEnd.has(node)) return undefined
+    const known = node.core.localStore.nodes()
+    const isCurrent = this.#world.nodes.every(other =>
+      known.some(({ id, peerAddress }) => id === other.name && peerAddress === other.peerAddress),
+    )
+    const isTold = !isCurrent || this.#world.nowMs - this.#movedMs < flushedMs
+    this.#movedMs = this.#world.nowMs
+    node.move({ isTold })
+    this.#later(forMs * this.#prng.next(), () => node.start())
+    return `${node.name} to ${node.peerAddress}${isTold ? ', told where the others are' : ''}`
+  }
+
+  #moveAll(forMs: number): string {
+    this.#movedMs = this.#world.nowMs
+    for (const node of this.#world.nodes) {
+      node.move({ isTold: true })
+      this.#later((forMs / 4) * this.#prng.next(), () => node.start())
+    }
+    return 'everybody'
   }
 
   /** What an operator does with a damaged node. */

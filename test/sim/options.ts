@@ -132,7 +132,7 @@ export function nodeConfig(options: SimOptions, name: string): NodeConfig {
     advertise: undefined,
     peerAdvertise: undefined,
     httpAdvertise: undefined,
-    join: nodeNames(options.size).map(node => `${node}:1`),
+    join: [],
     peers: new Map(),
     electionTimeoutMs: options.electionTimeoutMs,
     heartbeatMs: options.heartbeatMs,

@@ -40,6 +40,8 @@ export interface SimNodeOptions {
   readonly unixMs: number
   readonly traits: MachineTraits
   readonly peers: Pick<SimPeersOptions, 'find' | 'nodeAt' | 'travelMs'>
+  /** Where all nodes are now: what an operator tells those who need it. */
+  readonly addresses: () => readonly string[]
   readonly observer: NodeObserver
   readonly sessionLimits: SessionLimits
 }
@@ -74,6 +76,9 @@ export class SimNode {
   #process: PeerProcess | undefined
   #transport: Transport | undefined
   #lives = 1
+  /** Counts the places where it has been. */
+  #place = 0
+  #isTold = true
   /** Multiplies what every sync takes. */
   slowness = 1
   /** Why the last process ended by itself. */
@@ -110,6 +115,9 @@ export class SimNode {
   }
   get storeId(): string {
     return this.#directory.identity.storeId
+  }
+  get peerAddress(): string {
+    return `${this.name}:${this.#place * 10 + 1}`
   }
   get isMember(): boolean {
     return this.#directory.identity.clusterId !== undefined
@@ -165,6 +173,13 @@ export class SimNode {
     })
   }
 
+  /** To another address, at which it must be started. `isTold`: it is given the addresses of the others, from now on. */
+  move({ isTold }: { readonly isTold: boolean }): void {
+    this.crash('kill')
+    this.#place++
+    this.#isTold = isTold
+  }
+
   /** An empty machine under the same name and address. */
   wipe(): void {
     this.crash('power')
@@ -175,8 +190,11 @@ export class SimNode {
   }
 
   async #boot(clock: SimClock): Promise<void> {
-    const { config, prng, network, observer, peers } = this.#options
+    const { prng, network, observer, peers, addresses } = this.#options
     const directory = this.#directory
+    // Who is in no cluster yet has nobody else to ask.
+    const config = { ...this.#options.config, join: this.#isTold || !this.isMember ? addresses() : [] }
+    const place = this.#place * 10
     const core = await openNodeCore(config, {
       clock,
       randomBytes: length => Uint8Array.from({ length }, () => prng.below(256)),
@@ -191,8 +209,12 @@ export class SimNode {
         return this.#observed(this.#transport)
       },
       createPeers: context => new SimPeers({ clock, context, ...peers }),
-      place: `${this.name}`,
-      addresses: () => ({ peer: `${this.name}:1`, client: `${this.name}:2`, http: `${this.name}:3` }),
+      place: `${this.name} at ${place}`,
+      addresses: () => ({
+        peer: `${this.name}:${place + 1}`,
+        client: `${this.name}:${place + 2}`,
+        http: `${this.name}:${place + 3}`,
+      }),
       freeBytes: async () => 1 << 30,
       sessionLimits: this.#options.sessionLimits,
       logger: this.#logger,

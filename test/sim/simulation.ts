@@ -131,6 +131,13 @@ function areMembers(world: World): boolean {
   )
 }
 
+function areRecorded(world: World): boolean {
+  const records = world.leader()?.core?.localStore.nodes() ?? []
+  return world.nodes.every(({ name: id, peerAddress }) =>
+    records.some(record => record.id === id && record.peerAddress === peerAddress),
+  )
+}
+
 /** Faults have stopped: a leader within 10 election timeouts of the last node's start, and all of it within 60 s (PROOF.md 1). */
 async function converge(world: World): Promise<void> {
   const beganMs = world.nowMs
@@ -139,6 +146,7 @@ async function converge(world: World): Promise<void> {
   await world.until('a leader', Math.max(electionMs, clockSettleMs), () => world.leader() !== undefined)
   const left = (): number => Math.max(0, beganMs + convergeLimitMs - world.nowMs)
   await world.until('all nodes are members again', left(), () => areMembers(world))
+  await world.until('all nodes are recorded where they are', left(), () => areRecorded(world))
   const prng = createPrng(world.options.seed)
   let isWritten = false
   const write = (): void => {

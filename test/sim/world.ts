@@ -52,6 +52,7 @@ export class World implements NodeObserver {
       scheduler: this.scheduler,
       random: () => this.#networkPrng.next(),
       encodes: this.options.encodes,
+      nodeAt: address => this.nodeAt(address),
     })
     this.network.setFaults(this.options.link)
     this.nodes = nodeNames(this.options.size).map(
@@ -68,12 +69,18 @@ export class World implements NodeObserver {
           sessionLimits: this.options.sessionLimits,
           peers: {
             find: node => this.node(node).process,
-            nodeAt: address => asNodeId(must(address.split(':')[0])),
+            nodeAt: address => this.nodeAt(address),
             travelMs: (from, to) => this.network.travelMs(from, to),
           },
+          addresses: () => this.nodes.map(node => node.peerAddress),
           observer: this,
         }),
     )
+  }
+
+  /** Nobody is where somebody has been before. */
+  nodeAt(address: string): NodeId | undefined {
+    return this.nodes.find(node => node.peerAddress === address)?.name
   }
 
   get nowMs(): number {

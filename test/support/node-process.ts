@@ -28,7 +28,7 @@ export interface NodePlace {
 
 export class NodeProcess {
   readonly name: string
-  readonly place: NodePlace
+  #place: NodePlace
   /** Straight to the node, past any proxy. */
   readonly client: NodeClient
   #child: ChildProcess | undefined
@@ -36,9 +36,13 @@ export class NodeProcess {
 
   constructor(place: NodePlace) {
     this.name = place.name
-    this.place = place
+    this.#place = place
     this.client = new NodeClient(place.client)
     mkdirSync(place.folder, { recursive: true })
+  }
+
+  get place(): NodePlace {
+    return this.#place
   }
 
   get isRunning(): boolean {
@@ -111,6 +115,12 @@ export class NodeProcess {
 
   resume(): void {
     if (this.isRunning) this.#child?.kill('SIGCONT')
+  }
+
+  /** The node must not run: from its next start on, other nodes are to reach it there. */
+  movePeerListener(peer: string): void {
+    if (this.isRunning) throw new Error(`${this.name} runs: end it before it moves`)
+    this.#place = { ...this.#place, peer }
   }
 
   /** The node must not run: its data directory goes, its name and flags stay. */

@@ -194,6 +194,19 @@ export class ProcessCluster {
     return must(this.#links.get(linkName(from, to)), `no proxied link from ${from} to ${to}`)
   }
 
+  /** The node must not run: at its next start it listens for other nodes on another port, and its proxies lead there. */
+  async moveNode(name: string): Promise<void> {
+    const [port] = await freePorts(1)
+    const peer = `127.0.0.1:${must(port)}`
+    this.node(name).movePeerListener(peer)
+    await Promise.all(this.linksTo(name).map(link => link.leadTo(peer)))
+  }
+
+  /** The proxied links on which the others dial a node; none where there are no proxies. */
+  linksTo(name: string): Link[] {
+    return this.others(name).flatMap(other => this.#links.get(linkName(other.name, name)) ?? [])
+  }
+
   clientLink(to: string): Link {
     return this.link('client', to)
   }

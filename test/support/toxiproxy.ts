@@ -36,13 +36,15 @@ export class Link {
   readonly listen: string
   #api: ProxyApi
   readonly #toxics: Toxic<object>[] = []
-  readonly #restart: (() => Promise<ProxyApi>) | undefined
+  readonly #restart: ((upstream: string) => Promise<ProxyApi>) | undefined
+  #upstream: string
   #isOff = false
 
   /** `restart`: ends the server that the proxy is in, and has the same proxy in another. */
-  constructor(name: string, api: ProxyApi, restart?: () => Promise<ProxyApi>) {
+  constructor(name: string, api: ProxyApi, restart?: (upstream: string) => Promise<ProxyApi>) {
     this.name = name
     this.listen = api.listen
+    this.#upstream = api.upstream
     this.#api = api
     this.#restart = restart
   }
@@ -97,9 +99,15 @@ export class Link {
     await this.#enable(false)
   }
 
+  /** From now on the proxy dials there; what stands is closed. */
+  async leadTo(upstream: string): Promise<void> {
+    this.#upstream = upstream
+    await this.#enable(!this.#isOff)
+  }
+
   async #enable(enabled: boolean): Promise<void> {
-    const { listen, upstream } = this.#api
-    await within(`${this.name}: enabled ${enabled}`, apiLimitMs, this.#api.update({ enabled, listen, upstream }))
+    const state = { enabled, listen: this.listen, upstream: this.#upstream }
+    await within(`${this.name}: enabled ${enabled}`, apiLimitMs, this.#api.update(state))
   }
 
   /**
@@ -117,7 +125,7 @@ export class Link {
     } catch (error) {
       if (this.#restart === undefined) throw error
       removal.catch(() => {})
-      this.#api = await this.#restart()
+      this.#api = await this.#restart(this.#upstream)
       this.#isOff = false
     }
     if (!this.#isOff) return
@@ -174,16 +182,17 @@ export class ToxiproxyServer {
 
   async link(name: string, listen: string, upstream: string): Promise<Link> {
     const body = { name: `${process.pid}-${listen}-${name}`, listen, upstream, enabled: true }
-    const create = (api: Toxiproxy) => within(`a proxy for ${name}`, apiLimitMs, api.createProxy(body))
+    const create = (api: Toxiproxy, to = upstream) =>
+      within(`a proxy for ${name}`, apiLimitMs, api.createProxy({ ...body, upstream: to }))
     let link: Link
     if (this.#given !== undefined) link = new Link(name, await create(this.#given))
     else {
       let server = await this.#startServer()
-      link = new Link(name, await create(server.api), async () => {
+      link = new Link(name, await create(server.api), async to => {
         await server.stop()
         this.#servers.delete(server)
         server = await this.#startServer()
-        return create(server.api)
+        return create(server.api, to)
       })
     }
     this.#links.push(link)

@@ -35,6 +35,8 @@ export interface MemoryNetworkOptions {
   readonly random: () => number
   /** Whether every frame is encoded and decoded: slower, and nothing is shared between nodes. */
   readonly encodes?: boolean
+  /** Who is at a peer address; undefined: nobody. Without it each node is wherever it is dialled. */
+  readonly nodeAt?: (address: string) => NodeId | undefined
 }
 
 /** Its clock is a SimClock. */
@@ -45,10 +47,12 @@ export interface MemoryTransportOptions extends PeerContext {
 export class MemoryNetwork {
   readonly links: Links
   readonly encodes: boolean
+  readonly nodeAt: MemoryNetworkOptions['nodeAt']
   readonly #nodes = new Map<NodeId, MemoryTransport>()
 
   constructor(options: MemoryNetworkOptions) {
     this.encodes = options.encodes ?? false
+    this.nodeAt = options.nodeAt
     this.links = new Links(options.scheduler, options.random, {
       broke: (link, lane) => this.#nodes.get(link.from)?.broke(link, lane),
     })
@@ -308,6 +312,8 @@ class MemoryTransport implements Transport {
   #reach(peer: Peer): MemoryTransport | undefined {
     const target = this.#network.find(peer.node)
     if (peer.address === undefined || target === undefined || peer.link.isCut) return undefined
+    const { nodeAt } = this.#network
+    if (nodeAt !== undefined && nodeAt(peer.address.peerAddress) !== peer.node) return undefined
     return this.#isWelcome(peer, peer.address, target) ? target : undefined
   }
 

@@ -7,7 +7,7 @@ import type { PeerHandlers } from '../../src/node-ports.ts'
 import type { Identity } from '../../src/transport/transport.ts'
 import type { PeerCalls } from '../../src/transport/peer-calls.ts'
 import { until } from '../support/until.ts'
-import { storeOf } from './grpc-world.ts'
+import { clusterId, storeOf } from './grpc-world.ts'
 
 /** n1, which asks, and n2, which answers. */
 export interface PeerCallsWorld {
@@ -74,6 +74,18 @@ export function peerCallsContract(
         accepted: true,
         nodes: [{ id: 'n1' }],
       })
+    })
+
+    it('tells who answers at an address, whoever asks, and that nobody does', async () => {
+      const world = await open({ identity: { clusterId: asClusterId('e'.repeat(32)), lineage: [4, 7] } })
+      const hello = await world.calls.identify(world.address, inMs(world, longMs))
+      expect(hello).toMatchObject({ node: 'n2', lineage: [1] })
+      expect(Buffer.from(hello.storeId ?? []).toString('hex')).toBe(storeOf('n2'))
+      expect(Buffer.from(hello.clusterId ?? []).toString('hex')).toBe(clusterId)
+      world.swallow()
+      expect(await codesOf([world.calls.identify(world.address, inMs(world, soonMs))])).toEqual(['unavailable'])
+      await world.stop()
+      expect(await codesOf([world.calls.identify(world.address, inMs(world, soonMs))])).toEqual(['unavailable'])
     })
 
     it("brings a forward's error back in its answer, and a join's as a rejection", async () => {

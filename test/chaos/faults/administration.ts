@@ -2,7 +2,7 @@
 // may refuse; what it accepts must show.
 
 import { must } from '../../../src/base/assert.ts'
-import { type Fault, isSound, leaderNow, pick, shuffled, soundNodes, type Stage } from './fault.ts'
+import { type Claim, type Fault, isSound, leaderNow, pick, shuffled, soundNodes, type Stage } from './fault.ts'
 import { until } from '../../support/until.ts'
 
 const callMs = 3_000
@@ -43,11 +43,15 @@ const transfer: Fault = {
   },
 }
 
-/** In hex; undefined when no leader is known or it does not know the node. */
-async function storeIdAtLeader(stage: Stage, name: string): Promise<string | undefined> {
+async function recordAtLeader(stage: Stage, name: string) {
   const leader = await leaderNow(stage)
   const { nodes } = must(await leader?.client.status(true), 'no leader')
-  const record = nodes.find(node => node.record?.id === name)?.record
+  return nodes.find(node => node.record?.id === name)?.record
+}
+
+/** In hex; undefined when no leader is known or it does not know the node. */
+async function storeIdAtLeader(stage: Stage, name: string): Promise<string | undefined> {
+  const record = await recordAtLeader(stage, name)
   return record?.storeId ? Buffer.from(record.storeId).toString('hex') : undefined
 }
 
@@ -109,4 +113,35 @@ const replace: Fault = {
   },
 }
 
-export const administration: readonly Fault[] = [transfer, replace]
+/** Restarted where other nodes reach it under another address: it has to tell its cluster, whatever else is going on. */
+const move: Fault = {
+  name: 'node moved',
+  async plan(stage) {
+    const { cluster } = stage
+    const victim = shuffled(stage.prng, cluster.nodes).find(node => isSound(stage, node))
+    if (victim === undefined) return undefined
+    const { name } = victim
+    const links = cluster.linksTo(name).map((link): Claim => `link:${link.name}`)
+    const isKilled = pick(stage.prng, [true, false])
+    return {
+      describe: `${name}, ${isKilled ? 'killed' : 'drained'} first`,
+      // A record is written in its turn: a member that is being replaced would hold it up.
+      claims: ['configuration', `process:${name}`, ...links],
+      impaired: [name],
+      lastsMaxMs: 0,
+      showsWithinMs: 30_000,
+      async inject() {
+        await (isKilled ? victim.kill() : victim.terminate())
+        await cluster.moveNode(name)
+        victim.start()
+        return true
+      },
+      async verify() {
+        return (await recordAtLeader(stage, name))?.peerAddress === victim.place.peer
+      },
+      heal: () => victim.untilLive(),
+    }
+  },
+}
+
+export const administration: readonly Fault[] = [transfer, replace, move]

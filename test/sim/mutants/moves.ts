@@ -1,0 +1,75 @@
+// Bugs of nodes that move, and of copies of their data directories.
+
+import type { Mutant } from './mutant.ts'
+
+const cluster = 'src/cluster-membership.ts'
+const judge = 'src/range/move-judge.ts'
+const registry = 'src/range/node-registry.ts'
+
+export const moveMutants: readonly Mutant[] = [
+  {
+    name: 'moves-untold',
+    rows: [],
+    does: 'A member that was given no address to ask does not tell its cluster that it has moved.',
+    edits: [
+      {
+        file: cluster,
+        find: 'if (config.join.length > 0 || this.clusterId() !== undefined) this.#joiner.start()',
+        replace: 'if (config.join.length > 0) this.#joiner.start()',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 3, kinds: ['move'] },
+  },
+  {
+    name: 'moved-peers-not-dialled',
+    rows: [],
+    does: 'A peer that has moved is dialled where it was until a leader has recorded it, though there is none.',
+    edits: [
+      {
+        file: registry,
+        find: "      storeIdOf(before.record) !== store ||\n      standingOf(lineage, incarnationOf(before.lineage)) === 'newer'\n",
+        replace: '      storeIdOf(before.record) !== store\n',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 102, kinds: ['move', 'move-all'] },
+  },
+  {
+    name: 'moves-recorded-unasked',
+    rows: [],
+    does: 'The leader records a new address without asking at the old one whether the store is still there.',
+    edits: [
+      {
+        file: judge,
+        find: 'const found = await this.twinOf(speaker, [record?.peerAddress, overrides.get(node)])',
+        replace: 'const found = await this.twinOf(speaker, overrides.size > 9 ? [record?.peerAddress] : [])',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/move-judge.test.ts', name: 'is the twin when its store answers' },
+  },
+  {
+    name: 'descent-by-size',
+    rows: [],
+    does: 'Any higher incarnation passes for the newer one, that of another copy as well.',
+    edits: [
+      {
+        file: 'src/transport/incarnation.ts',
+        find: "return lineage.includes(recorded) || recorded < (lineage[0] ?? 0) ? 'newer' : 'superseded'",
+        replace: "return recorded < incarnationOf(lineage) ? 'newer' : 'superseded'",
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/transport/incarnation.test.ts', name: 'the other stands outside' },
+  },
+  {
+    name: 'copies-cut-links',
+    rows: [],
+    does: 'Whoever introduces himself last as a store takes over its links, though another process is heard on them.',
+    edits: [
+      {
+        file: 'src/transport/frame-receiver.ts',
+        find: 'newest.incarnation !== incarnation && now - newest.heardMs <= electionTimeoutMs',
+        replace: 'newest.incarnation !== incarnation && now < newest.heardMs',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/transport/copies.test.ts', name: 'cuts off nothing' },
+  },
+]
