@@ -41,6 +41,13 @@ export interface NodeLimits {
   readonly proposalQueueBytes: number
   /** Proposed and uncommitted bytes of a range; past it: overloaded. */
   readonly uncommittedBytes: number
+  /** Committed entries of a range that wait in memory to be applied; the log on disk has the others. */
+  readonly applyingBytes: number
+  /**
+   * Committed and not applied in a range, in the log: past it a follower takes no more, and its leader sees a slow one; a leader
+   * refuses writes as overloaded. As much as may be uncommitted: a replica that cannot keep up must not fall behind for ever.
+   */
+  readonly unappliedBytes: number
   /** Log kept behind the flushed state for slow followers, before they need a snapshot. */
   readonly logRetainedBytes: number
   /** Log kept for a follower that is catching up, before it is left to another snapshot: as much as may be written meanwhile. */
@@ -72,6 +79,8 @@ export const defaultLimits: NodeLimits = {
   applyTurnKeyOperations: 4_096,
   proposalQueueBytes: 64 * mebibyte,
   uncommittedBytes: 64 * mebibyte,
+  applyingBytes: 16 * mebibyte,
+  unappliedBytes: 64 * mebibyte,
   logRetainedBytes: 64 * mebibyte,
   logHeldBytes: 512 * mebibyte,
   logBytes: 2_048 * mebibyte,

@@ -21,6 +21,8 @@ export interface CoreState {
   /** The newest term and vote that are on disk. */
   durableTerm: Term
   durableVote: ReplicaId
+  /** The shell has no room for entries. */
+  isIntakeHeld: boolean
   /** ReadIndex rounds and forwarded read requests are numbered by one counter, so that no ReadState is mistaken. */
   lastReadContext: number
 }

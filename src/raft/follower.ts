@@ -22,11 +22,23 @@ export function handleAppendEntries(state: CoreState, message: AppendEntries): v
     return
   }
   const conflict = entries.findIndex(entry => !log.matches(entry.index, entry.term))
+  if (conflict >= 0 && isHeld(state) && entries.some(entry => entry.kind === 'command')) {
+    // All the same it is heard, tells how far it matches, and votes: the leader sees a slow follower, not a dead one. What
+    // carries no data is taken: by the first entry of a term reads go on, and by a change of members an operator helps.
+    log.commitTo(asIndex(Math.min(message.commit, previousIndex)))
+    accept(state, from, previousIndex, true)
+    return
+  }
   if (conflict >= 0) log.append(conflict === 0 ? entries : entries.slice(conflict))
   const lastNew = asIndex(previousIndex + entries.length)
   // Beyond lastNew our log may hold another leader's leavings: min(leaderCommit, index of last new entry).
   log.commitTo(asIndex(Math.min(message.commit, lastNew)))
   accept(state, from, lastNew)
+}
+
+/** It takes no entries: it has more to apply than it may fall behind by, or the shell has no room. */
+function isHeld({ log, options, isIntakeHeld }: CoreState): boolean {
+  return isIntakeHeld || log.unappliedBytes > options.unappliedBytesMax
 }
 
 function isWellFormed({ previousIndex, previousTerm, term, entries }: AppendEntries): boolean {
@@ -40,7 +52,7 @@ function isWellFormed({ previousIndex, previousTerm, term, entries }: AppendEntr
   return lastTerm <= term
 }
 
-function accept(state: CoreState, to: ReplicaId, index: Index): void {
+function accept(state: CoreState, to: ReplicaId, index: Index, held = false): void {
   state.outbox.sendAfterFlush({
     kind: 'append-entries-response',
     from: state.id,
@@ -50,6 +62,7 @@ function accept(state: CoreState, to: ReplicaId, index: Index): void {
     rejected: false,
     hintIndex: asIndex(0),
     hintTerm: asTerm(0),
+    held,
   })
 }
 
@@ -66,6 +79,7 @@ function reject(state: CoreState, { from, previousIndex, previousTerm }: AppendE
     rejected: true,
     hintIndex,
     hintTerm: log.term(hintIndex) ?? asTerm(0),
+    held: isHeld(state),
   })
 }
 
@@ -91,6 +105,7 @@ export function handleHeartbeat(state: CoreState, message: Heartbeat): void {
     to: message.from,
     term: state.term,
     context: message.context,
+    held: isHeld(state),
   })
 }
 

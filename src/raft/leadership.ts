@@ -71,7 +71,10 @@ export class Leadership {
     if (data.length > options.proposalBytesMax) return { kind: 'too-large' }
     // One proposal always has room, or a small limit would refuse everything for ever.
     const isFull = this.#uncommittedBytes > 0 && this.#uncommittedBytes + data.length > options.uncommittedBytesMax
-    return isFull ? { kind: 'overloaded' } : this.#append('command', data)
+    if (isFull) return { kind: 'overloaded', queue: 'uncommitted' }
+    // It may commit without this replica's own applying, which must not fall behind without bound.
+    if (this.#state.log.unappliedBytes > options.unappliedBytesMax) return { kind: 'overloaded', queue: 'unapplied' }
+    return this.#append('command', data)
   }
 
   proposeConfiguration(change: ConfigurationChange): ProposeResult {
@@ -102,20 +105,22 @@ export class Leadership {
 
   // --- what followers answer
 
-  handleAppendResponse({ from, index, rejected, hintIndex, hintTerm }: AppendEntriesResponse): void {
+  handleAppendResponse({ from, index, rejected, hintIndex, hintTerm, held = false }: AppendEntriesResponse): void {
     const progress = this.#progress.get(from)
     if (progress === undefined) return
     const { log } = this.#state
     progress.heard()
-    this.#appendsDue = true
+    if (held) progress.hold()
+    else this.#appendsDue = true
     if (rejected) {
+      if (held) return
       // Skip what the follower cannot have: everything of ours above its hint with a later term than the hint's.
       progress.maybeRejectedTo(index, log.lastIndexOfTermAtMost(asIndex(Math.min(hintIndex, log.lastIndex)), hintTerm))
       return
     }
     assert(index <= log.lastIndex, `match <= last: replica ${from} has ${index} > ${log.lastIndex}`)
     const isNew = progress.maybeMatchTo(index)
-    if (progress.state === 'probe' && index === progress.match) progress.becomeReplicate()
+    if (progress.state === 'probe' && index === progress.match && !progress.held) progress.becomeReplicate()
     else if (progress.state === 'replicate') progress.inflights.freeTo(index)
     // By whatever way it got there, the log reaches back to it again: no need to wait for the end of the stream.
     else if (progress.state === 'snapshot' && progress.match >= log.truncatedIndex) progress.becomeReplicate()
@@ -123,10 +128,12 @@ export class Leadership {
     this.#maybeFinishTransfer(from, progress)
   }
 
-  handleHeartbeatResponse({ from, context }: HeartbeatResponse): void {
+  handleHeartbeatResponse({ from, context, held = false }: HeartbeatResponse): void {
     const progress = this.#progress.get(from)
     if (progress === undefined) return
     progress.heard()
+    if (held) progress.hold()
+    else progress.held = false
     if (progress.state === 'probe' || progress.match < this.#state.log.lastIndex) {
       progress.nudge = progress.state !== 'probe' || progress.probeSent
       this.#appendsDue = true
@@ -238,6 +245,8 @@ export class Leadership {
     if (to === id) return refused('it leads already')
     const progress = this.#progress.get(to)
     if (progress === undefined || isLearner(configuration, to)) return refused(`replica ${to} is no voter`)
+    if (progress.held)
+      return refused(`replica ${to} takes no entries for now: it applies too slowly, or its disk is full`)
     if (this.#transferTarget !== to) {
       this.#transferTarget = to
       this.#transferElapsed = 0
@@ -305,6 +314,7 @@ export class Leadership {
         recentActive: progress?.recentActive ?? true,
         silentTicks: progress?.silentTicks ?? 0,
         learner: isLearner(configuration, replica),
+        held: progress?.held ?? false,
       }
     })
   }

@@ -34,6 +34,8 @@ export class Progress {
    * one goes without entries, since one that has them is on its way, or lost.
    */
   nudge = false
+  /** The follower takes no entries for now: it is sent none until its answer to a heartbeat says otherwise. */
+  held = false
   /** The newest ReadIndex round that a heartbeat response has confirmed. */
   readAcked = 0
 
@@ -83,6 +85,12 @@ export class Progress {
 
   becomeReplicate(): void {
     this.#become('replicate', asIndex(this.#match + 1))
+  }
+
+  /** What is on its way was not taken: it begins anew after what is known to match. */
+  hold(): void {
+    if (!this.held && this.#state === 'replicate') this.becomeProbe()
+    this.held = true
   }
 
   becomeSnapshot(index: Index): void {

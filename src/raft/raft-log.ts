@@ -5,9 +5,12 @@
 import { assert } from '../base/assert.ts'
 import { asIndex, asTerm, type Index, type Term } from '../base/ids.ts'
 import type { Entry, LogView, SnapshotMeta } from './types.ts'
+import { Unapplied } from './unapplied.ts'
 import { Unstable } from './unstable.ts'
 
 const noEntries: readonly Entry[] = []
+/** Bytes of committed entries that one Ready hands out, at least one entry: the next Ready has the rest. */
+const committedBytesMax = 4 << 20
 
 export class RaftLog {
   readonly #view: LogView
@@ -22,10 +25,14 @@ export class RaftLog {
   #commit: Index
   #handedOut: Index
   #applied: Index
+  #unapplied: Unapplied
+  readonly #applyingBytesMax: number
+  /** So much is handed out that no more is, until half of it is applied: a Ready with one entry each would cost more. */
+  #isApplyingFull = false
   /** Configuration entries in the log above applied, ascending: almost always none or one. */
   #configurations: Index[] = []
 
-  constructor(view: LogView, commit: Index, applied: Index) {
+  constructor(view: LogView, commit: Index, applied: Index, applyingBytesMax: number) {
     assert(commit <= view.lastIndex, `commit never passes the last index: ${commit} > ${view.lastIndex}`)
     assert(applied <= commit, `applied <= commit: ${applied} > ${commit}`)
     assert(applied >= view.truncatedIndex, `what was truncated is applied: ${view.truncatedIndex} > ${applied}`)
@@ -35,12 +42,15 @@ export class RaftLog {
     this.#commit = commit
     this.#handedOut = applied
     this.#applied = applied
+    this.#unapplied = new Unapplied(applied)
+    this.#applyingBytesMax = applyingBytesMax
     for (let next = asIndex(applied + 1); next <= view.lastIndex; ) {
       const entries = view.entries(next, asIndex(view.lastIndex + 1), 1 << 20)
       assert(entries.length > 0, 'a read of the log answers at least one entry')
-      this.#noteConfigurations(entries)
+      this.#note(entries)
       next = asIndex(next + entries.length)
     }
+    this.#unapplied.commitTo(commit)
   }
 
   get lastIndex(): Index {
@@ -148,7 +158,7 @@ export class RaftLog {
     if (first.index <= this.lastIndex) this.#truncateFrom(first.index)
     if (this.#pending.length === 0) this.#pending = [...entries]
     else for (const entry of entries) this.#pending.push(entry)
-    this.#noteConfigurations(entries)
+    this.#note(entries)
   }
 
   #truncateFrom(index: Index): void {
@@ -159,10 +169,14 @@ export class RaftLog {
       this.#unstable.truncatedFrom(index)
     }
     while ((this.#configurations.at(-1) ?? 0) >= index) this.#configurations.pop()
+    this.#unapplied.truncateFrom(index)
   }
 
-  #noteConfigurations(entries: readonly Entry[]): void {
-    for (const entry of entries) if (entry.kind === 'configuration') this.#configurations.push(entry.index)
+  #note(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      this.#unapplied.append(entry.data.length)
+      if (entry.kind === 'configuration') this.#configurations.push(entry.index)
+    }
   }
 
   /** The largest index at or below `index` whose term is at most `term`: the logs cannot match above it. */
@@ -184,12 +198,15 @@ export class RaftLog {
     if (index <= this.#commit) return
     assert(index <= this.lastIndex, `commit never passes the last index: ${index} > ${this.lastIndex}`)
     this.#commit = index
+    this.#unapplied.commitTo(index)
   }
 
   appliedTo(index: Index): void {
     assert(index <= this.#handedOut, `only what was handed out is applied: ${index} > ${this.#handedOut}`)
     assert(index >= this.#applied, `applied never goes back: ${index} < ${this.#applied}`)
     this.#applied = index
+    this.#unapplied.appliedTo(index)
+    if (this.#unapplied.handedOutBytes * 2 <= this.#applyingBytesMax) this.#isApplyingFull = false
     while ((this.#configurations[0] ?? index + 1) <= index) this.#configurations.shift()
   }
 
@@ -199,20 +216,32 @@ export class RaftLog {
     this.#unstable.durableTo(index, term, last)
   }
 
+  /** Committed and not applied: on disk all of it, in memory what was handed out. */
+  get unappliedBytes(): number {
+    return this.#unapplied.committedBytes
+  }
+
   get hasNextCommitted(): boolean {
-    return this.#handedOut < this.#commit && this.#handedOut < this.#unstable.durable
+    return !this.#isApplyingFull && this.#handedOut < this.#commit && this.#handedOut < this.#unstable.durable
   }
 
   /** What may be applied next; `handOut` says that it was taken. */
-  nextCommitted(bytesMax: number): readonly Entry[] {
+  nextCommitted(): readonly Entry[] {
     if (!this.hasNextCommitted || this.#isSnapshotPending) return noEntries
     const until = Math.min(this.#commit, this.#unstable.durable)
-    return this.#handedOverEntries(asIndex(this.#handedOut + 1), asIndex(until + 1), bytesMax)
+    return this.#handedOverEntries(
+      asIndex(this.#handedOut + 1),
+      asIndex(until + 1),
+      Math.min(committedBytesMax, this.#applyingBytesMax),
+    )
   }
 
   handOut(entries: readonly Entry[]): void {
     const last = entries.at(-1)
-    if (last !== undefined) this.#handedOut = last.index
+    if (last === undefined) return
+    this.#handedOut = last.index
+    this.#unapplied.handOutTo(last.index)
+    this.#isApplyingFull = this.#unapplied.handedOutBytes >= this.#applyingBytesMax
   }
 
   /** The state and the log begin anew after `snapshot`; all entries go, for none of them is known to match. */
@@ -225,6 +254,8 @@ export class RaftLog {
     this.#unstable.truncatedFrom(asIndex(1))
     this.#commit = snapshot.index
     this.#configurations = []
+    this.#unapplied = new Unapplied(snapshot.index)
+    this.#isApplyingFull = false
   }
 
   takeSnapshot(coreTerm: Term): SnapshotMeta | undefined {

@@ -38,9 +38,6 @@ import type {
   SoftState,
 } from './types.ts'
 
-/** Bytes of committed entries that one Ready hands out, at least one entry: the next Ready has the rest. */
-const committedBytesMax = 4 << 20
-
 export function createRaft(options: RaftOptions, start: RaftStart): Raft {
   return new RaftCore(options, start)
 }
@@ -68,7 +65,7 @@ class RaftCore implements Raft {
     )
     const commit = asIndex(Math.max(hardState.commit, applied))
     this.#timer = new ElectionTimer(options)
-    this.#log = new RaftLog(log, commit, applied)
+    this.#log = new RaftLog(log, commit, applied, options.applyingBytesMax)
     assert(hardState.term >= this.#log.lastTerm, 'no entry is newer than the term')
     this.#state = {
       id: options.id,
@@ -82,6 +79,7 @@ class RaftCore implements Raft {
       configuration,
       durableTerm: hardState.term,
       durableVote: hardState.vote,
+      isIntakeHeld: false,
       // A restart begins elsewhere: an answer to what this replica asked before it must not pass for one of today's.
       lastReadContext: options.random(2 ** 31) * 2 ** 21,
     }
@@ -123,6 +121,7 @@ class RaftCore implements Raft {
       lastIndex: this.#log.lastIndex,
       configuration,
       transferTarget: this.#leadership?.transferTarget ?? noReplica,
+      unappliedBytes: this.#log.unappliedBytes,
       progress: this.#leadership?.status() ?? [],
     }
   }
@@ -406,7 +405,7 @@ class RaftCore implements Raft {
     const state = this.#state
     const log = this.#log
     // These read the log and may throw: before anything is taken.
-    const committed = log.nextCommitted(committedBytesMax)
+    const committed = log.nextCommitted()
     this.#leadership?.fillOutbox()
     log.handOut(committed)
     this.#leadership?.handedOut(committed)
@@ -428,14 +427,12 @@ class RaftCore implements Raft {
 
   #takeHardState(): HardState {
     const { term, vote, log } = this.#state
-    this.#hardStateHanded = { term, vote, commit: log.commit }
-    return this.#hardStateHanded
+    return (this.#hardStateHanded = { term, vote, commit: log.commit })
   }
 
   #takeSoftState(): SoftState {
     const { role, term, leader } = this.#state
-    this.#softStateHanded = { role, term, leader }
-    return this.#softStateHanded
+    return (this.#softStateHanded = { role, term, leader })
   }
 
   durableTo(index: Index, term: Term): void {
@@ -495,5 +492,9 @@ class RaftCore implements Raft {
 
   reportUnreachable(to: ReplicaId): void {
     this.#leadership?.reportUnreachable(to)
+  }
+
+  holdIntake(isHeld: boolean): void {
+    this.#state.isIntakeHeld = isHeld
   }
 }

@@ -13,6 +13,7 @@ const newsInflightsMax = 16
 
 /** Sends as much as the follower's state and window allow; possibly nothing, and the commit index alone only if it must know of `commitDue`. */
 export function sendAppend(state: CoreState, to: ReplicaId, progress: Progress, commitDue: Index): void {
+  if (progress.held) return
   switch (progress.state) {
     case 'snapshot':
       return

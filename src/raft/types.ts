@@ -94,6 +94,8 @@ export interface AppendEntriesResponse extends MessageBase {
   /** Rejected: the largest index at which the follower's log may match, and its term there. */
   readonly hintIndex: Index
   readonly hintTerm: Term
+  /** It takes no entries for now, and took none of these: wait until its heartbeat's answer says otherwise. */
+  readonly held?: boolean
 }
 export interface Heartbeat extends MessageBase {
   readonly kind: 'heartbeat'
@@ -105,6 +107,8 @@ export interface Heartbeat extends MessageBase {
 export interface HeartbeatResponse extends MessageBase {
   readonly kind: 'heartbeat-response'
   readonly context: number
+  /** It takes no entries for now. */
+  readonly held?: boolean
 }
 export interface TimeoutNow extends MessageBase {
   readonly kind: 'timeout-now'
@@ -163,6 +167,13 @@ export interface RaftOptions {
   readonly appendBytesMax: number
   /** Bytes of uncommitted data past which proposals are refused as overloaded. */
   readonly uncommittedBytesMax: number
+  /** Bytes of committed entries handed out and not applied past which no more are handed out: the log has the rest. */
+  readonly applyingBytesMax: number
+  /**
+   * Bytes committed and not applied past which a follower takes no entries, and a leader no proposals. What is not committed does
+   * not count: a follower that is full of it must take the entry by which it is committed.
+   */
+  readonly unappliedBytesMax: number
   /** The largest single proposal. */
   readonly proposalBytesMax: number
   /** Uniform integer in [0, bound). */
@@ -182,7 +193,7 @@ export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader'
 export type ProposeResult =
   | { readonly kind: 'accepted'; readonly index: Index; readonly term: Term }
   | { readonly kind: 'not-leader'; readonly leader: ReplicaId }
-  | { readonly kind: 'overloaded' }
+  | { readonly kind: 'overloaded'; readonly queue: 'uncommitted' | 'unapplied' }
   | { readonly kind: 'too-large' }
   | { readonly kind: 'transferring' }
   /** A configuration change: one is pending, none of this term is committed yet, or the steps do not fit. */
@@ -243,6 +254,8 @@ export interface ProgressStatus {
   /** Ticks since it was heard; infinite: never by this leader, which may have been elected a moment ago. The leader itself: 0. */
   readonly silentTicks: number
   readonly learner: boolean
+  /** It takes no entries for now. */
+  readonly held: boolean
 }
 
 export interface RaftStatus extends SoftState {
@@ -253,6 +266,8 @@ export interface RaftStatus extends SoftState {
   readonly lastIndex: Index
   readonly configuration: Configuration
   readonly transferTarget: ReplicaId
+  /** Committed and not applied. */
+  readonly unappliedBytes: number
   /** Leader only, else empty. */
   readonly progress: readonly ProgressStatus[]
 }
@@ -290,6 +305,8 @@ export interface Raft {
   /** The stream to `to` ended: its state was installed at `index`, or it failed. */
   snapshotReported(to: ReplicaId, index: Index, installed: boolean): void
   reportUnreachable(to: ReplicaId): void
+  /** While it is held, no entries of a leader are taken but those without data: the shell has no room for more. */
+  holdIntake(isHeld: boolean): void
   status(): RaftStatus
   readonly term: Term
   readonly role: Role

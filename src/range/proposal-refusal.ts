@@ -30,7 +30,7 @@ export function proposalRefusal(
 ): Refusal {
   switch (result.kind) {
     case 'overloaded':
-      return { kind: 'overloaded', queue: 'uncommitted', retryAfterMs: 50 }
+      return { kind: 'overloaded', queue: result.queue, retryAfterMs: 50 }
     case 'transferring':
       // It still leads: to name itself would send the caller round in circles. Soon another leads, or this one again.
       return { kind: 'overloaded', queue: transferQueue, retryAfterMs: 20 }

@@ -19,6 +19,8 @@ export interface ReplicaLimits {
   readonly entryKeyOperations: number
   readonly proposalQueueBytes: number
   readonly uncommittedBytes: number
+  readonly applyingBytes: number
+  readonly unappliedBytes: number
   readonly logRetainedBytes: number
   readonly logHeldBytes: number
   /** The log's segments on disk; past it writes wait for old ones to go. */

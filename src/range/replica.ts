@@ -95,6 +95,8 @@ export class Replica {
         inflightBytesMax,
         appendBytesMax,
         uncommittedBytesMax: host.limits.uncommittedBytes,
+        applyingBytesMax: host.limits.applyingBytes,
+        unappliedBytesMax: host.limits.unappliedBytes,
         proposalBytesMax: proposalBytesMax(host.limits),
         random: bound => host.random(bound),
       },

@@ -132,13 +132,14 @@ function toProto({ rangeId, generation, message }: RangeMessage): quorate.v1.IRa
         rejected: message.rejected,
         hintIndex: message.hintIndex,
         hintTerm: message.hintTerm,
+        held: message.held ?? false,
       }
       break
     case 'heartbeat':
       proto.heartbeat = { commit: message.commit, context: message.context }
       break
     case 'heartbeat-response':
-      proto.heartbeatResponse = { context: message.context }
+      proto.heartbeatResponse = { context: message.context, held: message.held ?? false }
       break
     case 'timeout-now':
       proto.timeoutNow = {}
@@ -199,6 +200,7 @@ function fromProto(proto: quorate.v1.IRaftMessage): Message | undefined {
       rejected: body.rejected ?? false,
       hintIndex: asIndex(safe(body.hintIndex)),
       hintTerm: asTerm(safe(body.hintTerm)),
+      held: body.held ?? false,
     }
   }
   if (proto.heartbeat) {
@@ -219,6 +221,7 @@ function fromProto(proto: quorate.v1.IRaftMessage): Message | undefined {
       to,
       term,
       context: safe(proto.heartbeatResponse.context),
+      held: proto.heartbeatResponse.held ?? false,
     }
   }
   if (proto.requestVote) {

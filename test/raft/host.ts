@@ -236,6 +236,8 @@ export function optionsOf(
     appendBytesMax: 64,
     uncommittedBytesMax: 1024,
     proposalBytesMax: 256,
+    applyingBytesMax: 1 << 20,
+    unappliedBytesMax: 1 << 20,
     random,
     ...more,
   }

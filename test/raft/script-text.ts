@@ -47,13 +47,13 @@ function bodyText(packet: Packet): string {
       return `append after ${previousIndex}/${previousTerm} [${entries.map(entryText).join(', ')}] commit=${commit}`
     }
     case 'append-entries-response': {
-      const { index, rejected, hintIndex, hintTerm } = packet
-      return rejected ? `rejected after ${index}, hint ${hintIndex}/${hintTerm}` : `matched ${index}`
+      const { index, rejected, hintIndex, hintTerm, held } = packet
+      return (rejected ? `rejected after ${index}, hint ${hintIndex}/${hintTerm}` : `matched ${index}`) + heldText(held)
     }
     case 'heartbeat':
       return `heartbeat commit=${packet.commit}${roundText(packet.context)}`
     case 'heartbeat-response':
-      return `heartbeat ok${roundText(packet.context)}`
+      return `heartbeat ok${roundText(packet.context)}${heldText(packet.held)}`
     case 'timeout-now':
       return 'timeout now'
     case 'read-index-request':
@@ -84,4 +84,8 @@ export function statusText(raft: Raft): string {
     lines.push(`  ${replica}: match=${match} next=${next} ${state}${learner ? ' learner' : ''}`)
   }
   return lines.join('\n')
+}
+
+function heldText(held = false): string {
+  return held ? ' held' : ''
 }

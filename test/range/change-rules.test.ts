@@ -27,6 +27,7 @@ function refusal(
     recentActive: true,
     silentTicks: 0,
     learner: learners.includes(replica),
+    held: false,
     ...states[replica],
   }))
   const configuration = configurationOf(ids(voters), ids(learners))

@@ -26,6 +26,7 @@ describe('log retention', () => {
 
 describe('what followers need', () => {
   const member = (replica: number, changes: Partial<ProgressStatus> = {}): ProgressStatus => ({
+    held: false,
     replica: asReplicaId(replica),
     match: asIndex(50),
     next: asIndex(60),

@@ -52,6 +52,7 @@ export class Nemesis {
     for (const node of this.#world.nodes) {
       node.resume()
       node.slowness = 1
+      node.engineSlowness = 1
       node.wall.thaw()
       node.wall.setDrift(0)
       node.wall.jump(this.#world.unixMs - node.wall.unixMs())
@@ -185,6 +186,13 @@ export class Nemesis {
           node.slowness = 1
         })
         return `${node.name} ${node.slowness} times`
+      case 'slow-engine':
+        // Its log keeps up, so that it knows of ever more that it cannot apply.
+        node.engineSlowness = 500
+        this.#later(forMs, () => {
+          node.engineSlowness = 1
+        })
+        return node.name
       case 'write-error':
         return this.#failDisk(node, kind, 'write', 'EIO: i/o error', forMs)
       case 'create-error':

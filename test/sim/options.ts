@@ -69,6 +69,8 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       // Not drawn: what is drawn elsewhere stays as it was.
       applyTurnKeyOperations: [1, 3, 4_096][seed % 3] as number,
       entryKeyOperations: [2, 16_384][(seed >> 2) % 2] as number,
+      applyingBytes: [300, 16 * mebibyte][(seed >> 3) % 2] as number,
+      unappliedBytes: [600, 64 * mebibyte][(seed >> 4) % 2] as number,
       engineFlushMs: pick(20, 100, 400),
       engineDirtyBytes: tiny() ? 512 : 4 * mebibyte,
       logRetainedBytes: pick(1, 2_000, 64 * mebibyte),

@@ -16,6 +16,11 @@ interface Seen {
   applied: number
   closed: number
   lastIndex: number
+  /** Committed and not applied. */
+  unappliedBytes: number
+  /** Taken in spite of so much, and not handed to the log yet: the first index, and the last one; 0: nothing. */
+  takenFrom: number
+  takenTo: number
   /** Up to here its own proposals were looked at. */
   logIndex: number
   /** Up to here the entries were compared with those that are committed. */
@@ -55,11 +60,13 @@ export class RangeChecker {
   readonly #said = new Map<ReplicaId, Said>()
   readonly #storeOf = new Map<ReplicaId, string>()
   readonly #seen = new WeakMap<Replica, Seen>()
+  readonly #unappliedBytesMax: number
   #promised: Promised = { stamp: 0, index: 0 }
 
   constructor(rangeId: RangeId, start: number, options: Pick<SimOptions, 'sessionLimits' | 'limits'>) {
     this.rangeId = rangeId
     this.#promoteLagEntries = options.limits.promoteLagEntries
+    this.#unappliedBytesMax = options.limits.unappliedBytes
     this.start = start
     this.model = new Model(start, options.sessionLimits)
   }
@@ -151,6 +158,9 @@ export class RangeChecker {
         applied: -1,
         closed: 0,
         lastIndex: 0,
+        unappliedBytes: 0,
+        takenFrom: 0,
+        takenTo: 0,
         logIndex: replica.log.lastIndex,
         checkedTo: this.start,
         isLeader: false,
@@ -182,14 +192,34 @@ export class RangeChecker {
     if (isLeader && seen.isLeader && seen.term === term && commit > seen.commit)
       this.#checkQuorum(replica, status, seen.configuration)
     if (applied > seen.applied && !replica.isInstalling) this.#checkHash(replica, applied)
+    this.#checkIntake(replica, seen, isLeader, lastIndex)
     seen.term = term
     seen.commit = commit
     seen.applied = applied
     seen.closed = state.closed
     seen.lastIndex = lastIndex
+    seen.unappliedBytes = status.unappliedBytes
     seen.logIndex = replica.log.lastIndex
     seen.isLeader = isLeader
     seen.configuration = status.configuration
+  }
+
+  /** Memory and log are bounded: a follower that has so much to apply takes no more, but what carries no data. */
+  #checkIntake({ log, replicaId }: Replica, seen: Seen, isLeader: boolean, lastIndex: number): void {
+    const isFull = seen.unappliedBytes > this.#unappliedBytesMax
+    if (isFull && !isLeader && !seen.isLeader && seen.lastIndex > 0 && lastIndex > seen.lastIndex) {
+      seen.takenFrom = seen.lastIndex + 1
+      seen.takenTo = lastIndex
+    }
+    if (seen.takenTo === 0 || log.lastIndex < seen.takenTo) return
+    const { takenFrom, takenTo } = seen
+    seen.takenTo = 0
+    if (log.truncatedIndex >= takenFrom) return
+    const taken = log.entries(asIndex(takenFrom), asIndex(takenTo + 1), entriesBytes)
+    assert.ok(
+      taken.every(entry => entry.kind !== 'command'),
+      `a follower that has too much to apply takes no more: ${replicaId} took ${takenFrom} to ${takenTo}`,
+    )
   }
 
   #voted(said: Said, voter: ReplicaId, term: number, candidate: ReplicaId): void {

@@ -81,6 +81,8 @@ export class SimNode {
   #isTold = true
   /** Multiplies what every sync takes. */
   slowness = 1
+  /** Multiplies, too, what every write of the engine takes. */
+  engineSlowness = 1
   /** Why the last process ended by itself. */
   failure: unknown
   readonly #logger: Logger
@@ -201,7 +203,8 @@ export class SimNode {
       randomInt: bound => prng.below(bound),
       directory,
       engine: this.engineDisk.open({
-        schedule: (complete, _operation, bytes) => this.#complete(clock, complete, bytes),
+        schedule: (complete, operation, bytes) =>
+          this.#complete(clock, complete, bytes, operation === 'write' ? this.engineSlowness : 1),
       }),
       logFiles: this.logFiles.mount((complete, _operation, bytes) => this.#complete(clock, complete, bytes)),
       createTransport: context => {
@@ -270,11 +273,11 @@ export class SimNode {
   }
 
   /** A disk's answer, in the life of the process that asked. */
-  #complete(clock: SimClock, complete: () => void, bytes: number): void {
+  #complete(clock: SimClock, complete: () => void, bytes: number, slowness = 1): void {
     const { prng, traits } = this.#options
     const isSpike = traits.spikeEvery > 0 && prng.below(traits.spikeEvery) === 0
     const base = traits.syncMinMs + prng.next() * (traits.syncMaxMs - traits.syncMinMs) + bytes / 100_000
-    clock.arriveAfter(Math.min((isSpike ? traits.spikeMs : base) * this.slowness, syncLimitMs), complete)
+    clock.arriveAfter(Math.min((isSpike ? traits.spikeMs : base) * this.slowness * slowness, syncLimitMs), complete)
   }
 
   #createDirectory(): SimDirectory {

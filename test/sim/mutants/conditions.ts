@@ -44,6 +44,13 @@ export const thinAppends: Conditions = {
 /** Much is written, and read, between two of everything else. */
 export const manyClients: Conditions = { clients: 8, thinkMs: 25, clientLoss: 0, faultEveryMs: 800 }
 
+/** A replica may not fall far behind what is committed, and does when its engine is slow. */
+export const smallIntake: Conditions = {
+  ...slowDisks,
+  ...manyClients,
+  limits: { ...defaultLimits, engineFlushMs: 50, engineDirtyBytes: 64, unappliedBytes: 600, drainMs: 1_000 },
+}
+
 export const crashes: readonly FaultKind[] = ['kill', 'power-loss', 'kill-majority', 'power-loss-all']
 /** Who was left behind needs a snapshot where logs are short. */
 export const leftBehind: readonly FaultKind[] = ['isolate', 'kill', 'split', 'pause']

@@ -1,6 +1,6 @@
 // Known bugs of log replication and of membership (rows 10 to 23), as edits of the core.
 
-import { membersAndCrashes, thinAppends } from './conditions.ts'
+import { membersAndCrashes, smallIntake, thinAppends } from './conditions.ts'
 import type { Mutant } from './mutant.ts'
 
 const follower = 'src/raft/follower.ts'
@@ -77,6 +77,19 @@ export const replicationMutants: readonly Mutant[] = [
     does: 'A follower takes an append with a gap.',
     edits: [{ file: follower, find: '  if (!isWellFormed(message)) return\n', replace: '' }],
     caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'an append with a gap' },
+  },
+  {
+    name: 'follower-takes-without-bound',
+    rows: [],
+    does: 'A follower that applies slowly takes in whatever its leader sends.',
+    edits: [
+      {
+        file: follower,
+        find: 'return isIntakeHeld || log.unappliedBytes > options.unappliedBytesMax',
+        replace: 'return isIntakeHeld || log.unappliedBytes > 2 ** options.unappliedBytesMax',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['slow-engine'], overrides: smallIntake },
   },
   {
     name: 'step-down-truncates',
