@@ -4,7 +4,7 @@
 import { KvError } from '../base/errors.ts'
 import type { quorate } from '../proto/quorate.js'
 import { callWithRetries } from './calls.ts'
-import { type Cluster, callLane } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { type CallOptions, type MethodName, checkCallOptions, checkName, noOptions } from './options.ts'
 import {
   initMethod,
@@ -110,10 +110,14 @@ export class Admin {
    */
   async init(options: CallOptions = noOptions): Promise<InitResult> {
     checkCallOptions('admin.init', options)
+    return this.#cluster.during(() => this.#init(options))
+  }
+
+  async #init(options: CallOptions): Promise<InitResult> {
     const timeoutMs = options.timeoutMs ?? this.#cluster.settings.timeoutMs
     const first = this.#seeds[0] ?? ''
     await Promise.all(this.#seeds.slice(1).map(address => this.#refuseMember(address, timeoutMs)))
-    const connection = this.#cluster.connection(first, callLane)
+    const connection = this.#cluster.connection(first)
     const call = { timeoutMs, signal: options.signal }
     const response = await connection.unary(initMethod, { header: { timeoutMs } }, call)
     return { clusterId: hex(response.clusterId), node: response.node }
@@ -121,7 +125,7 @@ export class Admin {
 
   async #refuseMember(address: string, timeoutMs: number): Promise<void> {
     try {
-      const connection = this.#cluster.connection(address, callLane)
+      const connection = this.#cluster.connection(address)
       const asked = await connection.unary(nodesMethod, {}, { timeoutMs: Math.min(timeoutMs, 1000) })
       if (asked.clusterId.length === 0) return
       throw new KvError('already-initialised', `${address} is a member of cluster ${hex(asked.clusterId)} already`)

@@ -3,7 +3,7 @@
 
 import { KvError } from '../base/errors.ts'
 import { cancelledError, closedError, isWorthRepeating, readTimeout } from './call-errors.ts'
-import { type Cluster, callLane } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import type { CallOptions } from './options.ts'
 import type { Method, RequestHeader, ResponseHeader } from './wire.ts'
 
@@ -31,11 +31,12 @@ export async function becomeReady(cluster: Cluster, deadlineMs: number, signal?:
     const timer = cluster.clock.setTimer(deadlineMs - cluster.clock.monotonicMs(), () => finish())
     const finish = (): void => {
       timer.cancel()
+      forget()
       signal?.removeEventListener('abort', finish)
       resolve()
     }
     signal?.addEventListener('abort', finish)
-    cluster.whenReady(finish)
+    const forget = cluster.whenReady(finish)
   })
   if (signal?.aborted) throw cancelledError(signal)
   if (!cluster.isReady) throw readTimeout(cluster.discoveryError)
@@ -55,6 +56,11 @@ export class Attempts {
     this.deadlineMs = cluster.clock.monotonicMs() + (options.timeoutMs ?? cluster.settings.timeoutMs)
   }
 
+  /** Begun so far, with the one under way. */
+  get count(): number {
+    return this.#attempts + 1
+  }
+
   /** Waits before the next attempt, or throws what ends the call. */
   async next(error: KvError, address: string): Promise<void> {
     const cluster = this.#cluster
@@ -62,13 +68,15 @@ export class Attempts {
     if (cluster.isClosed) throw closedError()
     const isFromConnection = error.cause !== undefined
     let goNow = false
-    if (isFromConnection) cluster.lost(address)
+    let lossMs = 0
+    if (isFromConnection) lossMs = cluster.lost(address)
     else goNow = cluster.refused(address, error)
     if (error.code === 'damaged' || error.code === 'not-initialised') {
       this.#refusals++
       if (this.#refusals >= cluster.routes.addresses.length) throw error
     } else if (!isWorthRepeating(error)) throw error
-    const delayMs = goNow && this.#attempts < 3 ? 0 : cluster.backoff.delayMs(this.#attempts, error.retryAfterMs)
+    const delayMs =
+      goNow && this.#attempts < 3 ? 0 : cluster.backoff.delayMs(this.#attempts, error.retryAfterMs || lossMs)
     this.#attempts++
     if (cluster.clock.monotonicMs() + delayMs >= this.deadlineMs) throw readTimeout(error)
     if (delayMs > 0) await pause(cluster, delayMs, this.#signal)
@@ -80,10 +88,17 @@ interface UnaryRequest {
   header?: RequestHeader | null
 }
 
-export async function callWithRetries<
-  Request extends UnaryRequest,
-  Response extends { header?: ResponseHeader | null },
->(
+export function callWithRetries<Request extends UnaryRequest, Response extends { header?: ResponseHeader | null }>(
+  cluster: Cluster,
+  method: Method<Request, Response>,
+  request: Request,
+  target: Target,
+  options: CallOptions,
+): Promise<Response> {
+  return cluster.during(() => repeat(cluster, method, request, target, options))
+}
+
+async function repeat<Request extends UnaryRequest, Response extends { header?: ResponseHeader | null }>(
   cluster: Cluster,
   method: Method<Request, Response>,
   request: Request,
@@ -96,9 +111,9 @@ export async function callWithRetries<
     const nowMs = cluster.clock.monotonicMs()
     const remainingMs = attempts.deadlineMs - nowMs
     if (remainingMs <= 0) throw readTimeout(undefined)
-    const address = target === 'leader' ? cluster.routes.pickLeader(nowMs) : cluster.routes.pickAny(nowMs)
+    const address = target === 'leader' ? cluster.pickLeader(nowMs, attempts.count) : cluster.routes.pickAny(nowMs)
     const timeoutMs = Math.min(remainingMs, cluster.settings.attemptTimeoutMs * 3)
-    const connection = cluster.connection(address, callLane)
+    const connection = cluster.connection(address)
     try {
       const sent = { ...request, header: cluster.header(timeoutMs) }
       const response = await connection.unary(method, sent, { timeoutMs, signal: options.signal })
@@ -106,7 +121,6 @@ export async function callWithRetries<
       return response
     } catch (error) {
       if (!(error instanceof KvError)) throw error
-      if (error.cause !== undefined && error.code === 'unknown-outcome') connection.redial()
       await attempts.next(error, address)
     }
   }

@@ -81,7 +81,8 @@ export interface HistoryPage {
 
 /**
  * Connects lazily: the first call does. `url` is `quorate://host:port,host:port`; any live node of the cluster leads to
- * all others. Throws KvError `invalid-argument` when it is malformed.
+ * all others. A client that nobody closed keeps its process alive only while a call is under way. Throws KvError
+ * `invalid-argument` when the URL is malformed.
  */
 export function connect(url: string, options: ClientOptions = {}): Client {
   return new Client(parseConnectionString(url), options)

@@ -29,6 +29,9 @@ function fromTrailers(metadata: Metadata | undefined): KvError | undefined {
   }
 }
 
+/** What grpc-js says of a call that never left: there was no connection, no such name, or no time to dial. */
+const neverSent = /^(No connection established|Name resolution failed|Channel closed before call started)/
+
 /**
  * Any failure of a gRPC call as a KvError. A connection that broke is `unknown-outcome`: what was sent may have
  * arrived. A connection that was never made is `unavailable`.
@@ -42,7 +45,7 @@ export function decodeCallError(error: unknown, address: string): KvError {
   const options = { cause: error, details: { address } }
   switch (failure.code) {
     case status.UNAVAILABLE:
-      return text.startsWith('No connection established')
+      return neverSent.test(text)
         ? new KvError('unavailable', `${address} cannot be reached: ${text}`, options)
         : new KvError('unknown-outcome', `the connection to ${address} broke: ${text}`, options)
     case status.RESOURCE_EXHAUSTED:

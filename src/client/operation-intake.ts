@@ -14,6 +14,8 @@ export interface IntakeOwner {
   readonly send: () => void
   /** Fails what is due at `nowMs`, in the queue and beyond; returns the next deadline, or infinity. */
   readonly sweep: (nowMs: number) => number
+  /** There has been no operation for a while: what is under way has lost its callers, and ends. */
+  readonly rest: () => void
 }
 
 export class OperationIntake<Request, Answer> {
@@ -21,6 +23,7 @@ export class OperationIntake<Request, Answer> {
   readonly #cluster: Cluster
   readonly #owner: IntakeOwner
   readonly #deadlines: DeadlineWatch
+  readonly #onSettled: () => void
   #isFlushScheduled = false
   #isWaiting = false
 
@@ -31,6 +34,11 @@ export class OperationIntake<Request, Answer> {
     this.#owner = owner
     this.queue = new OperationQueue({ name, operationsMax: queueOperationsMax, bytesMax: queueBytesMax })
     this.#deadlines = new DeadlineWatch(clock, owner.sweep)
+    this.#onSettled = () => cluster.leave()
+    cluster.whenIdle(() => {
+      this.#deadlines.close()
+      if (!cluster.isClosed) owner.rest()
+    })
   }
 
   /** `bytes`: of its key and value. Rejects with a KvError: see Client for the codes. */
@@ -48,7 +56,18 @@ export class OperationIntake<Request, Answer> {
         return
       }
       const deadlineMs = clock.monotonicMs() + (timeoutMs ?? settings.timeoutMs)
-      const operation = new Operation<Request, Answer>(request, bytes, deadlineMs, finish, resolve, reject, signal)
+      this.#cluster.enter()
+      const settled = this.#onSettled
+      const operation = new Operation<Request, Answer>(
+        request,
+        bytes,
+        deadlineMs,
+        finish,
+        resolve,
+        reject,
+        signal,
+        settled,
+      )
       if (operation.isSettled) return
       this.queue.push(operation)
       this.#deadlines.watch(deadlineMs)
@@ -65,7 +84,11 @@ export class OperationIntake<Request, Answer> {
       return
     }
     // Its time, which a write's notAfter is an instant of, is not known yet either.
-    if (this.queue.length === 0 || this.#isWaiting) return
+    if (this.queue.length === 0) return
+    if (this.#isWaiting) {
+      cluster.discover()
+      return
+    }
     this.#isWaiting = true
     cluster.whenReady(() => this.flush())
   }

@@ -16,6 +16,7 @@ export class Operation<Request, Answer> {
   readonly #resolve: (result: never) => void
   readonly #reject: (error: KvError) => void
   readonly #signal: AbortSignal | undefined
+  readonly #onSettled: () => void
   readonly #onAbort: (() => void) | undefined
 
   /** `finish` turns the answer into the caller's result, or throws a KvError. `resolve` must take what it returns. */
@@ -27,6 +28,7 @@ export class Operation<Request, Answer> {
     resolve: (result: never) => void,
     reject: (error: KvError) => void,
     signal: AbortSignal | undefined,
+    onSettled: () => void,
   ) {
     this.request = request
     this.bytes = bytes
@@ -35,6 +37,7 @@ export class Operation<Request, Answer> {
     this.#resolve = resolve
     this.#reject = reject
     this.#signal = signal
+    this.#onSettled = onSettled
     if (signal === undefined) return
     this.#onAbort = () => this.fail(new KvError('cancelled', this.#cancelledMessage(), { cause: signal.reason }))
     signal.addEventListener('abort', this.#onAbort)
@@ -62,6 +65,7 @@ export class Operation<Request, Answer> {
     if (this.#isSettled) return false
     this.#isSettled = true
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#onSettled()
     return true
   }
 

@@ -36,7 +36,10 @@ export interface ClientOptions {
   readonly timeoutMs?: number | undefined
   /** Ask the cluster for its other nodes. Default true; false stays with the addresses given. */
   readonly discover?: boolean | undefined
-  /** Connections, each with a stream of its own, that gets are spread over. Default 4. */
+  /**
+   * How many batches of gets may be under way at a time. They share one connection with everything else, until there
+   * are so many gets that each batch gets a connection of its own. Default 4.
+   */
   readonly readConnections?: number | undefined
   /** Batches of writes under way at a time. Default 1: measured, one big batch beats many. */
   readonly writeBatchesInFlight?: number | undefined
@@ -47,7 +50,10 @@ export interface ClientOptions {
   readonly queueOperationsMax?: number | undefined
   /** Bytes that may wait for a batch; past it `overloaded`. Default 64 MiB. */
   readonly queueBytesMax?: number | undefined
-  /** How long one node may take to answer before another is tried, in milliseconds. Default 1000. */
+  /**
+   * How long one node may take to answer before another is tried, in milliseconds; longer when one after another does
+   * not answer. Default 1000.
+   */
   readonly attemptTimeoutMs?: number | undefined
   /** Limits refused here already, as `too-large`; raise them when the cluster's are higher. */
   readonly keyBytesMax?: number | undefined

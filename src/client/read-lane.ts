@@ -3,9 +3,10 @@
 // repeated freely.
 
 import { KvError } from '../base/errors.ts'
+import type { Timer } from '../time/clock.ts'
 import { quorate } from '../proto/quorate.js'
 import { closedError, isWorthRepeating, readTimeout } from './call-errors.ts'
-import { type Cluster, firstReadLane } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { decodeErrorMessage } from './error-decoding.ts'
 import type { Operation } from './operation.ts'
 import { OperationIntake } from './operation-intake.ts'
@@ -37,7 +38,7 @@ interface ReadKind<Asked, Answer> {
   isDear(options: ReadOptionsMessage): boolean
   /** An attempt may take so many times `attemptTimeoutMs`. A connection that does not answer in time is given up. */
   readonly patience: number
-  /** Its connections, among those of all kinds, `readConnections` each: none gives up those of another. */
+  /** Which of the kinds it is: each has streams of its own. */
   readonly group: number
   request(asked: readonly Asked[]): Pick<BatchRequest, 'gets' | 'scans'>
   /** In the order of the request, as many. */
@@ -83,12 +84,18 @@ interface ReadBatch<Asked, Answer> {
   /** Which of the connections it holds. */
   readonly slot: number
   attempts: number
+  /** Attempts without an answer: each next one is given longer. */
+  unanswered: number
+  retry: Timer | undefined
   refusals: number
   lastError: KvError | undefined
 }
 
 /** A batch's answer should stay near this; sizes are guessed from the answers before. */
 const answerBytesTarget = 4 * 1024 * 1024
+/** So many operations at a time are load enough for several connections, for so long. */
+const spreadOperationsMin = 32
+const spreadMs = 10_000
 
 export class ReadLane<Asked, Answer> {
   readonly #cluster: Cluster
@@ -96,6 +103,8 @@ export class ReadLane<Asked, Answer> {
   readonly #intake: OperationIntake<ReadRequest<Asked>, Answer>
   readonly #freeSlots: number[]
   readonly #underWay = new Set<ReadBatch<Asked, Answer>>()
+  /** Until then each slot has a connection of its own. */
+  #spreadUntilMs = Number.NEGATIVE_INFINITY
   /** Of an answer, as answers have been lately. */
   #answerBytes = 1024
 
@@ -107,6 +116,9 @@ export class ReadLane<Asked, Answer> {
     this.#intake = new OperationIntake(cluster, kind.queue, {
       send: () => this.#send(),
       sweep: nowMs => this.#sweep(nowMs),
+      rest: () => {
+        for (const batch of [...this.#underWay]) this.#done(batch)
+      },
     })
   }
 
@@ -123,7 +135,10 @@ export class ReadLane<Asked, Answer> {
 
   close(): void {
     this.#intake.close()
-    for (const batch of this.#underWay) sweepOperations(batch.operations, operation => operation.fail(closedError()))
+    for (const batch of this.#underWay) {
+      batch.retry?.cancel()
+      sweepOperations(batch.operations, operation => operation.fail(closedError()))
+    }
   }
 
   #send(): void {
@@ -143,10 +158,16 @@ export class ReadLane<Asked, Answer> {
         this.#freeSlots.push(slot)
         return
       }
-      const batch = { operations, options: first.request.options, slot, attempts: 0, refusals: 0, lastError: undefined }
+      this.#maybeSpread(operations.length + queue.length)
+      const batch = createBatch(operations, first.request.options, slot)
       this.#underWay.add(batch)
       this.#attempt(batch)
     }
+  }
+
+  /** `waiting`: operations that one moment has to send. One connection carries little faster, and many clients lighter. */
+  #maybeSpread(waiting: number): void {
+    if (waiting >= spreadOperationsMin) this.#spreadUntilMs = this.#cluster.clock.monotonicMs() + spreadMs
   }
 
   #attempt(batch: ReadBatch<Asked, Answer>): void {
@@ -160,12 +181,12 @@ export class ReadLane<Asked, Answer> {
     const nowMs = cluster.clock.monotonicMs()
     let latestMs = 0
     for (const operation of batch.operations) latestMs = Math.max(latestMs, operation.deadlineMs)
-    const { attemptTimeoutMs, readConnections } = cluster.settings
-    const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs * this.#kind.patience, latestMs - nowMs))
+    const patienceMs = cluster.attemptMs(batch.unanswered) * this.#kind.patience
+    const timeoutMs = Math.max(1, Math.min(patienceMs, latestMs - nowMs))
     const { routes } = cluster
     const toLeader = isLinearizable(batch.options)
-    const address = toLeader ? routes.pickLeader(nowMs) : routes.pickAny(nowMs)
     batch.attempts++
+    const address = toLeader ? cluster.pickLeader(nowMs, batch.attempts) : routes.pickAny(nowMs)
     const request = {
       id: 0,
       header: cluster.header(timeoutMs),
@@ -173,14 +194,15 @@ export class ReadLane<Asked, Answer> {
       ...this.#kind.request(batch.operations.map(operation => operation.request.asked)),
     }
     const sent = batch.operations
-    const stream = cluster.stream(address, firstReadLane + this.#kind.group * Math.max(1, readConnections) + batch.slot)
-    stream.send(request, { timeoutMs, toLeader }, (error, response) => {
+    const stream = cluster.readStream(address, this.#kind.group, batch.slot, nowMs < this.#spreadUntilMs)
+    stream.send(request, { timeoutMs, leader: toLeader ? routes.leaderAt(address) : undefined }, (error, response) => {
+      if (!this.#underWay.has(batch)) return
       if (response !== undefined) this.#answered(batch, sent, address, response)
       else if (error?.code === 'too-large') this.#refused(batch, error)
       else {
         batch.lastError = error
-        cluster.lost(address)
-        this.#retry(batch, false, 0)
+        batch.unanswered++
+        this.#retry(batch, false, cluster.lost(address))
       }
     })
   }
@@ -232,7 +254,7 @@ export class ReadLane<Asked, Answer> {
     const { clock, backoff } = this.#cluster
     const delayMs = goNow && batch.attempts <= 3 ? 0 : backoff.delayMs(batch.attempts - 1, retryAfterMs)
     if (delayMs === 0) clock.defer(() => this.#attempt(batch))
-    else clock.setTimer(delayMs, () => this.#attempt(batch))
+    else batch.retry = clock.setTimer(delayMs, () => this.#attempt(batch))
   }
 
   /** `error` will not change by trying again; but one get's fault, or one answer too large, is not the others'. */
@@ -257,10 +279,12 @@ export class ReadLane<Asked, Answer> {
   }
 
   #done(batch: ReadBatch<Asked, Answer>): void {
+    batch.retry?.cancel()
     this.#underWay.delete(batch)
     // Halves of one batch share its connection; the last of them frees it.
     for (const other of this.#underWay) if (other.slot === batch.slot) return
-    this.#freeSlots.push(batch.slot)
+    // Used again first: who asks one thing after another needs one stream.
+    this.#freeSlots.unshift(batch.slot)
     this.#intake.flush()
   }
 
@@ -274,6 +298,23 @@ export class ReadLane<Asked, Answer> {
       nextMs = Math.min(nextMs, sweepOperations(batch.operations, expire(batch.lastError)))
     }
     return nextMs
+  }
+}
+
+function createBatch<Asked, Answer>(
+  operations: Operation<ReadRequest<Asked>, Answer>[],
+  options: ReadOptionsMessage,
+  slot: number,
+): ReadBatch<Asked, Answer> {
+  return {
+    operations,
+    options,
+    slot,
+    attempts: 0,
+    unanswered: 0,
+    retry: undefined,
+    refusals: 0,
+    lastError: undefined,
   }
 }
 

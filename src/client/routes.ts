@@ -48,6 +48,16 @@ export class Routes {
     return this.#addressOf.get(this.#leader)
   }
 
+  /** Where the node named `name` answers. */
+  addressOf(name: string): string | undefined {
+    return this.#addressOf.get(name)
+  }
+
+  /** The leader's name, when `address` is where it answers. */
+  leaderAt(address: string): string | undefined {
+    return this.leaderAddress === address ? this.#leader : undefined
+  }
+
   #add(address: string): void {
     if (!this.#nodes.has(address)) this.#nodes.set(address, { address, suspectUntilMs: 0, failures: 0 })
   }
@@ -111,30 +121,33 @@ export class Routes {
     if (this.leaderAddress === address) this.#leader = ''
   }
 
-  /** The leader where it is known and not suspect, else the next node in turn. */
-  pickLeader(nowMs: number): string {
+  /** The leader where it is known and not suspect, else another: see `pickAny`. */
+  pickLeader(nowMs: number, isPreferred?: (address: string) => boolean): string {
     const address = this.leaderAddress
     if (address !== undefined) {
       const node = this.#nodes.get(address)
       if (node === undefined || node.suspectUntilMs <= nowMs) return address
     }
-    return this.pickAny(nowMs)
+    return this.pickAny(nowMs, isPreferred)
   }
 
-  /** The next node in turn that is not suspect; when all are, the one that was so first. */
-  pickAny(nowMs: number): string {
+  /** The next node in turn that is not suspect, best one that is preferred; when all are, the one that was so first. */
+  pickAny(nowMs: number, isPreferred?: (address: string) => boolean): string {
+    const [first = ''] = this.inTurn(nowMs, isPreferred)
+    this.#turn = [...this.#nodes.keys()].indexOf(first)
+    return first
+  }
+
+  /** All of them, from the next in turn on: the preferred ones first, then others, and those that are suspect last. */
+  inTurn(nowMs: number, isPreferred: (address: string) => boolean = () => true): string[] {
     const nodes = [...this.#nodes.values()]
-    this.#turn = (this.#turn + 1) % nodes.length
-    let best = nodes[this.#turn]
-    for (let step = 0; step < nodes.length; step++) {
-      const node = nodes[(this.#turn + step) % nodes.length]
-      if (node === undefined) continue
-      if (node.suspectUntilMs <= nowMs) {
-        this.#turn = (this.#turn + step) % nodes.length
-        return node.address
-      }
-      if (best === undefined || node.suspectUntilMs < best.suspectUntilMs) best = node
-    }
-    return best?.address ?? ''
+    const rotated = nodes.map((_, step) => nodes[(this.#turn + 1 + step) % nodes.length] as NodeRoute)
+    const healthy = rotated.filter(node => node.suspectUntilMs <= nowMs)
+    const suspect = rotated.filter(node => node.suspectUntilMs > nowMs)
+    return [
+      ...healthy.filter(node => isPreferred(node.address)),
+      ...healthy.filter(node => !isPreferred(node.address)),
+      ...suspect.sort((a, b) => a.suspectUntilMs - b.suspectUntilMs),
+    ].map(node => node.address)
   }
 }

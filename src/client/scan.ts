@@ -7,7 +7,7 @@ import { quorate } from '../proto/quorate.js'
 import { copyBytes, keyAfter } from './bytes.ts'
 import { cancelledError } from './call-errors.ts'
 import { Attempts, becomeReady } from './calls.ts'
-import { type Cluster, callLane } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { decodeCallError } from './error-decoding.ts'
 import { type MethodName, type ReadOptions, checkCallOptions, isLinearizable, readOptionsMessage } from './options.ts'
 import { type ReadLane, pagePatience } from './read-lane.ts'
@@ -132,12 +132,15 @@ async function* scanPages(
     if (page.items.length > 0) yield page
     if (position.isDone || (limit > 0 && position.seen >= limit)) return position.seen
   }
+  // Under way while a page is waited for, and not while the consumer takes its time.
+  using operation = new Presence(cluster)
+  operation.enter()
   let attempts = new Attempts(cluster, options)
   await becomeReady(cluster, attempts.deadlineMs, options.signal)
   for (;;) {
     const nowMs = cluster.clock.monotonicMs()
     const { routes } = cluster
-    const address = isLinearizable(position.options) ? routes.pickLeader(nowMs) : routes.pickAny(nowMs)
+    const address = isLinearizable(position.options) ? cluster.pickLeader(nowMs, attempts.count) : routes.pickAny(nowMs)
     const request = {
       header: cluster.header(Math.max(1, attempts.deadlineMs - nowMs)),
       start: position.span.start,
@@ -152,17 +155,20 @@ async function* scanPages(
     const before = position.seen
     const stream = new PageStream(cluster, address, request, options.signal)
     try {
-      for (;;) {
+      while (!stream.isResting) {
         const page = await stream.next(
           Math.min(cluster.settings.attemptTimeoutMs * pagePatience, attempts.deadlineMs - cluster.clock.monotonicMs()),
         )
-        if (page === undefined) break
+        if (page === undefined) return position.seen
         advance(cluster, position, page, before, countOnly, reverse)
-        if (!countOnly && page.items.length > 0) yield page
+        if (!countOnly && page.items.length > 0) {
+          operation.leave()
+          yield page
+          operation.enter()
+        }
         if (position.isDone || (limit > 0 && position.seen >= limit)) return position.seen
         attempts = new Attempts(cluster, options)
       }
-      return position.seen
     } catch (error) {
       if (!(error instanceof KvError)) throw error
       await attempts.next(error, address)
@@ -214,14 +220,43 @@ function advance(
   position.isDone = page.resume.length === 0
 }
 
-/** One call; pulls page after page, so that a slow consumer slows the server by flow control. */
+/** Whether a scan counts among the operations under way. */
+class Presence implements Disposable {
+  readonly #cluster: Cluster
+  #isIn = false
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  enter(): void {
+    if (!this.#isIn) this.#cluster.enter()
+    this.#isIn = true
+  }
+
+  leave(): void {
+    if (this.#isIn) this.#cluster.leave()
+    this.#isIn = false
+  }
+
+  [Symbol.dispose](): void {
+    this.leave()
+  }
+}
+
+/**
+ * One call; pulls page after page, so that a slow consumer slows the server by flow control. It would keep the process alive
+ * as well, so it ends when the consumer is so slow that the client is idle; another call goes on where this one was.
+ */
 class PageStream {
   readonly #cluster: Cluster
   readonly #address: string
   readonly #call
   readonly #pages: AsyncIterator<Page>
   readonly #signal: AbortSignal | undefined
+  readonly #staysAwake: () => void
   #whyCancelled: KvError | undefined
+  #isResting = false
 
   constructor(
     cluster: Cluster,
@@ -232,10 +267,18 @@ class PageStream {
     this.#cluster = cluster
     this.#address = address
     this.#signal = signal
-    this.#call = cluster.connection(address, callLane).serverStream(scanMethod, request)
+    this.#call = cluster.scanConnection(address).serverStream(scanMethod, request)
     // Errors that nobody waits for (the caller left) must not end the process.
     this.#call.on('error', () => undefined)
     this.#pages = this.#call[Symbol.asyncIterator]() as AsyncIterator<Page>
+    this.#staysAwake = cluster.whenIdle(() => {
+      this.#isResting = true
+      this.#call.cancel()
+    })
+  }
+
+  get isResting(): boolean {
+    return this.#isResting
   }
 
   async next(timeoutMs: number): Promise<Page | undefined> {
@@ -269,6 +312,7 @@ class PageStream {
   }
 
   cancel(): void {
+    this.#staysAwake()
     this.#call.cancel()
   }
 }

@@ -10,10 +10,11 @@ import { KvError } from '../base/errors.ts'
 import { keyOperationsOf } from '../base/key-operations.ts'
 import { SessionNumbers, sessionIdBytes } from '../base/session-numbers.ts'
 import { quorate } from '../proto/quorate.js'
+import type { Timer } from '../time/clock.ts'
 import { clockSkewMaxMs } from '../time/hybrid-clock.ts'
 import { type Timestamp, addMs } from '../time/timestamp.ts'
 import { closedError } from './call-errors.ts'
-import { type Cluster, writeLane } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { decodeErrorMessage } from './error-decoding.ts'
 import type { Operation } from './operation.ts'
 import { OperationIntake } from './operation-intake.ts'
@@ -33,6 +34,9 @@ interface WriteBatch {
   /** Monotonic milliseconds: the latest of its operations'. */
   readonly deadlineMs: number
   attempts: number
+  /** Attempts without an answer: each next one is given longer. */
+  unanswered: number
+  retry: Timer | undefined
   /** Some attempt may have been applied: its outcome is not known. */
   isInDoubt: boolean
   /** An attempt is out, unanswered. */
@@ -60,6 +64,9 @@ export class WriteLane {
     this.#intake = new OperationIntake(cluster, 'client-writes', {
       send: () => this.#send(),
       sweep: nowMs => this.#sweep(nowMs),
+      rest: () => {
+        for (const batch of [...this.#underWay, ...this.#parts]) this.#giveUp(batch)
+      },
     })
   }
 
@@ -123,6 +130,8 @@ export class WriteLane {
       notAfter,
       deadlineMs,
       attempts: 0,
+      unanswered: 0,
+      retry: undefined,
       isInDoubt: false,
       isOut: false,
       refusedUninitialised: 0,
@@ -135,22 +144,24 @@ export class WriteLane {
     const cluster = this.#cluster
     if (batch.isDone || cluster.isClosed) return
     const nowMs = cluster.clock.monotonicMs()
-    const timeoutMs = Math.min(cluster.settings.attemptTimeoutMs, batch.deadlineMs - nowMs)
+    const timeoutMs = Math.min(cluster.attemptMs(batch.unanswered), batch.deadlineMs - nowMs)
     if (timeoutMs <= 0) {
       this.#giveUp(batch)
       return
     }
-    const address = cluster.routes.pickLeader(nowMs)
     batch.attempts++
+    const address = cluster.pickLeader(nowMs, batch.attempts)
     batch.isOut = true
     for (const operation of batch.operations) operation.isSent = true
     const request = { id: 0, header: cluster.header(timeoutMs), writes: batch.bytes }
-    cluster.stream(address, writeLane).send(request, { timeoutMs, toLeader: true }, (error, response) => {
-      if (batch.isDone) return
-      batch.isOut = false
-      if (response === undefined) this.#lost(batch, address, error)
-      else this.#answered(batch, address, response)
-    })
+    cluster
+      .writeStream(address)
+      .send(request, { timeoutMs, leader: cluster.routes.leaderAt(address) }, (error, response) => {
+        if (batch.isDone) return
+        batch.isOut = false
+        if (response === undefined) this.#lost(batch, address, error)
+        else this.#answered(batch, address, response)
+      })
   }
 
   #lost(batch: WriteBatch, address: string, error: KvError | undefined): void {
@@ -160,8 +171,8 @@ export class WriteLane {
       this.#refused(batch, error)
       return
     }
-    this.#cluster.lost(address)
-    this.#retry(batch, false, 0)
+    batch.unanswered++
+    this.#retry(batch, false, this.#cluster.lost(address))
   }
 
   #answered(batch: WriteBatch, address: string, response: BatchResponse): void {
@@ -247,7 +258,7 @@ export class WriteLane {
     const isPrompt = goNow && batch.attempts <= 3
     const delayMs = isPrompt ? 0 : backoff.delayMs(batch.attempts - 1, retryAfterMs)
     if (delayMs === 0) clock.defer(() => this.#attempt(batch))
-    else clock.setTimer(delayMs, () => this.#attempt(batch))
+    else batch.retry = clock.setTimer(delayMs, () => this.#attempt(batch))
   }
 
   /** `error` will not change by trying again. One bad operation must not fail its neighbours: each goes alone. */
@@ -279,6 +290,7 @@ export class WriteLane {
 
   #settle(batch: WriteBatch): void {
     batch.isDone = true
+    batch.retry?.cancel()
     this.#underWay.delete(batch)
     for (const operation of batch.operations) this.#numbers.settled(operation.request.number ?? 0)
   }

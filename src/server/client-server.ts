@@ -9,6 +9,7 @@ import type { Clock } from '../time/clock.ts'
 import { type AdminOptions, addAdminService } from './admin-service.ts'
 import { BatchStreams } from './batch-stream.ts'
 import { Connections } from './connections.ts'
+import { Door } from './door.ts'
 import type { HandlerContext, RequestMetrics } from './handler.ts'
 import { addHealthService } from './health-service.ts'
 import { widenConnectionWindows, widenStreamWindows } from './http2-windows.ts'
@@ -68,9 +69,10 @@ export async function createClientServer(options: ClientServerOptions): Promise<
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   widenConnectionWindows(server, limits.windowBytes)
 
+  const door = new Door(clock, limits.connectionsPerTurn, socket => injector.injectConnection(socket))
   const listener: NetServer = createServer({ noDelay: true }, socket => {
     connections.add(socket)
-    injector.injectConnection(socket)
+    door.open(socket)
   })
   listener.maxConnections = limits.connectionsMax
   let port: number

@@ -6,6 +6,8 @@ export interface ServerLimits {
   /** One response message. A batch of gets that comes to more is refused: ask for fewer keys. */
   readonly responseBytesMax: number
   readonly connectionsMax: number
+  /** New connections set up in one turn of the event loop: what is under way goes on between them. */
+  readonly connectionsPerTurn: number
   /** Calls at a time on one connection. */
   readonly streamsMax: number
   /** What Node's HTTP/2 may hold for one connection, in MB. */
@@ -29,6 +31,7 @@ export const serverLimitsDefault: ServerLimits = {
   requestBytesMax: 4 * 1024 * 1024,
   responseBytesMax: 32 * 1024 * 1024,
   connectionsMax: 10_000,
+  connectionsPerTurn: 8,
   streamsMax: 1000,
   sessionMemoryMb: 64,
   windowBytes: 4 * 1024 * 1024,

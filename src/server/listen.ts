@@ -22,13 +22,19 @@ export function parseAddress(text: string): Address {
   return { host, port }
 }
 
+/**
+ * Connections that may wait to be accepted; the kernel may cap it. Past it the kernel drops what arrives, and whoever called
+ * tries again after a second or more: a fleet of clients that connects at once should find room.
+ */
+const backlog = 4096
+
 /** Resolves to the bound port. `purpose` and `flag` are for the message. */
 export function listen(server: Server, address: Address, purpose: string, flag: string): Promise<number> {
   const { host, port } = address
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException): void => reject(explain(error, address, purpose, flag))
     server.once('error', onError)
-    server.listen({ host, port }, () => {
+    server.listen({ host, port, backlog }, () => {
       server.removeListener('error', onError)
       const bound = server.address()
       resolve(bound !== null && typeof bound === 'object' ? bound.port : port)

@@ -115,6 +115,18 @@ describe('deadlines and signals', () => {
     }
   })
 
+  test('an answer that comes after its attempt was given up is taken: slow is not dead', async () => {
+    // Ever longer attempts would not get there: the longest is 400 ms.
+    const client = open({ attemptTimeoutMs: 50 })
+    cluster.verdict = () => new Promise(resolve => setTimeout(() => resolve('answer'), 1_200))
+    const begunMs = performance.now()
+    const [put, got] = await Promise.all([client.put('a', '1'), client.getText('none')])
+    expect([put.version, got]).toEqual([1, undefined])
+    expect(performance.now() - begunMs).toBeLessThan(2_400)
+    cluster.verdict = () => 'answer'
+    expect([(await client.put('a', '2')).version, cluster.applied]).toEqual([2, 2])
+  })
+
   test('an aborted operation detaches and its batch goes on', async () => {
     const client = open()
     const { promise: gate, resolve: openGate } = Promise.withResolvers<void>()
