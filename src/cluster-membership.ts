@@ -3,7 +3,7 @@
 // Invariants: the cluster id is durable before anything of that cluster is answered; `init` makes a cluster only where
 // none of the given addresses knows one; joining is repeated until it is done, and repeating it is harmless.
 
-import { type ErrorCode, KvError, isKvError } from './base/errors.ts'
+import { KvError, isKvError } from './base/errors.ts'
 import { type ClusterId, type NodeId, asClusterId, asNodeId } from './base/ids.ts'
 import type { Logger } from './base/logger.ts'
 import type { NodeConfig } from './config.ts'
@@ -56,6 +56,10 @@ export class ClusterMembership implements ClusterView {
       clock: options.clock,
       registry: options.registry,
       peers: options.peers,
+      heardAs: node => {
+        const peer = options.transport.health().find(health => health.node === node)
+        return peer?.live === true ? peer.incarnation : undefined
+      },
       ownHello: () => this.#ownHello(),
       overrides: options.config.peers,
     })
@@ -229,6 +233,7 @@ export class ClusterMembership implements ClusterView {
     }
     const verdict = await this.#moves.judge(speaker)
     if (verdict.kind === 'refused') return { ...answer, message: verdict.message, code: verdict.code }
+    if (verdict.kind === 'later') return { ...answer, message: verdict.message }
     const added = await localStore.addMember(
       { ...record, incarnation: incarnationOf(speaker.lineage) },
       verdict.expected,
@@ -260,9 +265,8 @@ export class ClusterMembership implements ClusterView {
 
   #answered({ clusterId, code, message, hello }: quorate.v1.IJoinResponse): void {
     const ours = this.clusterId()
-    if (ours === undefined || idHex(clusterId) !== ours) return
-    if (code === 'twin' || code === 'superseded')
-      this.#options.onRefused(new KvError(code satisfies ErrorCode, message ?? ''))
+    if (ours !== undefined && idHex(clusterId) !== ours) return
+    if (code === 'twin' || code === 'superseded') this.#options.onRefused(new KvError(code, message ?? ''))
     else if (hello) this.#hear(hello)
   }
 
@@ -308,6 +312,7 @@ export class ClusterMembership implements ClusterView {
       known.peerAddress === own.peerAddress &&
       known.clientAddress === own.clientAddress &&
       known.httpAddress === own.httpAddress
+    // However it came to be known: the incarnations before this one are over.
     if (isCurrent) directory.confirmIncarnation()
     return isCurrent
   }

@@ -149,11 +149,14 @@ function toNodeConfig(options: z.infer<typeof optionsSchema>, mistakes: string[]
       `--heartbeat ${heartbeatMs}: at most a third of --election-timeout (${electionTimeoutMs}), ` +
         'or one late packet unseats a leader',
     )
-  for (const [listenName, advertiseName] of advertised) {
+  for (const [at, [listenName, advertiseName]] of advertised.entries()) {
     const { host, port } = options[listenName]
+    const before = advertised.slice(0, at).find(([name]) => options[name].port === port && options[name].host === host)
+    if (before !== undefined && port !== 0)
+      mistakes.push(`--${listenName} ${hostPort(host, port)}: --${before[0]} has this port already, give each its own`)
     if (isEveryInterface(host) && options[advertiseName] === undefined)
       mistakes.push(
-        `--${listenName} ${host.includes(':') ? `[${host}]` : host}:${port}: it listens on every interface, and nobody ` +
+        `--${listenName} ${hostPort(host, port)}: it listens on every interface, and nobody ` +
           `can dial that. Give the address at which others reach this node, such as ` +
           `--${advertiseName} ${options.node}:${port || 'PORT'}, or listen on one address`,
       )
@@ -258,6 +261,10 @@ function namedValues(values: object, prefix: string): unknown[] {
 
 function shown(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+}
+
+function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** 0.0.0.0, [::], and whatever else is read as one of them: 0, 0.0, 0x0, 0:0::0. */

@@ -20,6 +20,8 @@ export type MoveVerdict =
   /** To be recorded, if what is stored is still that. */
   | { readonly kind: 'record'; readonly expected: ExpectedRecord }
   | { readonly kind: 'refused'; readonly code: 'twin' | 'superseded'; readonly message: string }
+  /** To be asked again. */
+  | { readonly kind: 'later'; readonly message: string }
 
 export type StoreSpeaker = Omit<Speaker, 'clusterId'> & { readonly clusterId: string }
 
@@ -27,6 +29,8 @@ export interface MoveJudgeOptions {
   readonly clock: Clock
   readonly registry: NodeRegistry
   readonly peers: Pick<PeerCalls, 'identify'>
+  /** The incarnation in which a node is heard by this one now; undefined: it is not. */
+  readonly heardAs: (node: NodeId) => number | undefined
   /** This node's own Hello: what it would answer if it were asked. */
   readonly ownHello: () => quorate.v1.IHello
   /** Where the operator had this node dial its peers. */
@@ -62,8 +66,13 @@ export class MoveJudge {
     const found = await this.twinOf(speaker, [record?.peerAddress, overrides.get(node)])
     // A copy of this very store asks to be recorded.
     const isOneself = isTwin(toNewcomer(speaker), toFound(ownHello()))
-    if (found === undefined && !isOneself) return { kind: 'record', expected }
-    return { kind: 'refused', code: 'twin', message: twinMessage(speaker, found ?? record?.peerAddress ?? '') }
+    if (found !== undefined || isOneself)
+      return { kind: 'refused', code: 'twin', message: twinMessage(speaker, found ?? record?.peerAddress ?? '') }
+    // It may have ended a moment ago; and the way to it may be cut, while the way from it is not.
+    const heardAs = this.#options.heardAs(node)
+    if (heardAs !== undefined && heardAs !== incarnationOf(lineage))
+      return { kind: 'later', message: `${node} is still heard from where it was: another process runs on its data` }
+    return { kind: 'record', expected }
   }
 
   /** The address at which the same store answers as another process. */

@@ -19,7 +19,7 @@ export interface FrameReceiverOptions {
   readonly gate: ClockGate
   readonly refusals: LogLimit
   /** A frame has come that was not dropped. */
-  readonly onFrame: (from: NodeId, stats: FrameStats) => void
+  readonly onFrame: (from: NodeId, incarnation: number, stats: FrameStats) => void
   readonly onMessages: (from: NodeId, messages: readonly RangeMessage[]) => void
 }
 
@@ -99,7 +99,7 @@ export class FrameReceiver {
         noticeMs = now
         answer(stream, emptyNotice)
       }
-      this.#options.onFrame(node, frame)
+      this.#options.onFrame(node, newest.incarnation, frame)
       // Outside every try: a failed assertion of the core must reach the process.
       if (frame.messages.length > 0) this.#options.onMessages(node, frame.messages)
     })

@@ -63,6 +63,7 @@ interface Peer {
 
 interface Heard extends FrameStats {
   readonly atMs: number
+  readonly incarnation: number
 }
 
 export function createGrpcTransport(options: GrpcTransportOptions): GrpcTransport {
@@ -93,10 +94,11 @@ class GrpcTransportAdapter implements GrpcTransport {
       context: options,
       gate: this.#gate,
       refusals: this.#refusals,
-      onFrame: (from, { flushMicros, freeBytes, draining }) => {
+      onFrame: (from, incarnation, { flushMicros, freeBytes, draining }) => {
         this.#framesReceived += 1
         this.#heard.set(from, {
           atMs: options.clock.monotonicMs(),
+          incarnation,
           flushMicros,
           freeBytes,
           draining,
@@ -158,6 +160,7 @@ class GrpcTransportAdapter implements GrpcTransport {
       return {
         node,
         live: heard !== undefined && now - heard.atMs <= this.#options.electionTimeoutMs,
+        incarnation: heard?.incarnation ?? 0,
         flushMicros: heard?.flushMicros ?? 0,
         freeBytes: heard?.freeBytes ?? 0,
         draining: heard?.draining ?? false,

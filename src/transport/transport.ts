@@ -74,6 +74,8 @@ export interface PeerHealth {
   readonly node: NodeId
   /** A frame of its arrived within the last election timeout. */
   readonly live: boolean
+  /** Of the process that the last frame came from; 0 before the first. */
+  readonly incarnation: number
   readonly flushMicros: number
   readonly freeBytes: number
   readonly draining: boolean

@@ -71,6 +71,15 @@ describe('configuration', () => {
     },
   )
 
+  it('has a port of its own for each listener, unless it takes any', () => {
+    expect(mistakesOf({ listen: '[::1]:7421', 'peer-listen': '[::1]:7421', 'http-listen': '[::1]:7421' })).toBe(
+      '--peer-listen [::1]:7421: --listen has this port already, give each its own\n' +
+        '--http-listen [::1]:7421: --listen has this port already, give each its own',
+    )
+    expect(mistakesOf({ listen: '127.0.0.1:0', 'peer-listen': '127.0.0.1:0' })).toBe('')
+    expect(mistakesOf({ listen: '127.0.0.1:7421', 'peer-listen': '127.0.0.2:7421' })).toBe('')
+  })
+
   it('takes every address that can be dialled, and port 0 only to listen on', () => {
     for (const address of [
       '10.0.0.0:1',

@@ -191,6 +191,18 @@ describe('a copied data directory', () => {
     await expectServes(nodes.flagsOf('n1').listen as string)
   }, 60_000)
 
+  it('made before its original was in a cluster is the twin, once that has joined', async () => {
+    await using nodes = await LocalNodes.start({ size: 2 })
+    await nodes.stopNode('n2')
+    const data = copyOf(nodes, 'n2')
+    await nodes.startNode('n2')
+    await nodes.client('n1').admin.init()
+    await nodes.allVote()
+    const flags = { ...(await elsewhere()), data, join: nodes.flagsOf('n1')['peer-listen'] as string }
+    expect(await endOf(nodes, 'n2', flags)).toMatchObject({ code: 'twin' })
+    await nodes.allVote()
+  }, 60_000)
+
   it('that starts while its original is down has moved, and the original is refused when it comes back', async () => {
     await using nodes = await LocalNodes.cluster({ size: 3 })
     await nodes.stopNode('n3')

@@ -26,11 +26,17 @@ const recorded = (incarnation: number) =>
     incarnation,
   }).finish()
 
+interface Surroundings {
+  readonly ownHello: quorate.v1.IHello
+  readonly override: string
+  readonly heardAs: number
+}
+
 /** Who answers where; `ownHello`: the leader's. Nobody at any other address. */
 function judgeOf(
   incarnation: number | undefined,
   found: Record<string, quorate.v1.IHello> = {},
-  { ownHello = hello('n1', 'ef'.repeat(16), 1), override }: { ownHello?: quorate.v1.IHello; override?: string } = {},
+  { ownHello = hello('n1', 'ef'.repeat(16), 1), override, heardAs }: Partial<Surroundings> = {},
 ) {
   const registry = new NodeRegistry(() => {})
   if (incarnation !== undefined) registry.applied(registryKey(n2), recorded(incarnation))
@@ -46,6 +52,7 @@ function judgeOf(
         return answer
       },
     },
+    heardAs: () => heardAs,
     ownHello: () => ownHello,
     overrides: new Map(override === undefined ? [] : [[n2, override]]),
   })
@@ -83,6 +90,11 @@ describe('whether a store has moved, or runs twice', () => {
   it('is the twin of the leader itself, though nobody answers where that is', async () => {
     const { judge } = judgeOf(5, {}, { ownHello: hello('n2', storeId, 5) })
     expect(await judge.judge(speaker(5, 9))).toMatchObject({ kind: 'refused', code: 'twin' })
+  })
+
+  it('is not recorded while it is heard from where it was, though nobody answers there', async () => {
+    expect((await judgeOf(5, {}, { heardAs: 5 }).judge.judge(speaker(5, 9))).kind).toBe('later')
+    expect((await judgeOf(5, {}, { heardAs: 9 }).judge.judge(speaker(5, 9))).kind).toBe('record')
   })
 
   it('is refused when another copy of it is recorded, whoever answers', async () => {

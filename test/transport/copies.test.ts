@@ -30,7 +30,9 @@ async function untilHeard(by: GrpcNode, speaker: GrpcNode): Promise<void> {
 describe('a second process with the data of a node', () => {
   it('cuts off nothing while the first is heard, is not dialled, and is let in once that is gone', async () => {
     const heardFrom: string[] = []
-    const peer = await open('n1', { heard: record => heardFrom.push(record.peerAddress ?? '') })
+    // On a busy machine the first may be silent for a while.
+    const electionTimeoutMs = 10_000
+    const peer = await open('n1', { electionTimeoutMs, heard: record => heardFrom.push(record.peerAddress ?? '') })
     const first = await open('n2', { record: { peerAddress: 'first:1' } })
     const second = await open('n2', { identity: { lineage: [1, 5] }, record: { peerAddress: 'second:1' } })
     first.transport.setPeers([peer.address()])

@@ -43,6 +43,7 @@ export interface ContextChanges {
   readonly identity?: Partial<Identity>
   readonly record?: quorate.v1.INodeRecord
   readonly unixMs?: () => number
+  readonly electionTimeoutMs?: number
   readonly knownStore?: (node: NodeId) => StoreId | undefined
   readonly knownIncarnation?: PeerContext['knownIncarnation']
   readonly heard?: PeerContext['heard']
@@ -76,7 +77,7 @@ export function createTestNode(name: string, changes: ContextChanges = {}): Test
       clock: systemClock,
       hybridClock,
       logger,
-      electionTimeoutMs,
+      electionTimeoutMs: changes.electionTimeoutMs ?? electionTimeoutMs,
     },
     logger,
     received: [],

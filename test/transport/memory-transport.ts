@@ -8,6 +8,7 @@ import { assert } from '../../src/base/assert.ts'
 import type { ClusterId, NodeId, StoreId } from '../../src/base/ids.ts'
 import { ClockGate } from '../../src/transport/clock-gate.ts'
 import { createHello, judgeHello } from '../../src/transport/hello.ts'
+import { incarnationOf } from '../../src/transport/incarnation.ts'
 import {
   type Frame,
   type FrameStats,
@@ -176,7 +177,7 @@ class MemoryTransport implements Transport {
   readonly #network: MemoryNetwork
   readonly #gate: ClockGate
   readonly #peers = new Map<NodeId, Peer>()
-  readonly #heard = new Map<NodeId, FrameStats & { readonly atMs: number }>()
+  readonly #heard = new Map<NodeId, FrameStats & { readonly atMs: number; readonly incarnation: number }>()
   /** Under way from here, each with whom it is for. */
   readonly #snapshots = new Map<MemorySnapshot, { readonly target: MemoryTransport; readonly sent: Promise<boolean> }>()
   #handlers: TransportHandlers | undefined
@@ -253,8 +254,8 @@ class MemoryTransport implements Transport {
       if (address === undefined) continue
       const heard = this.#heard.get(node)
       const live = heard !== undefined && now - heard.atMs <= this.options.electionTimeoutMs
-      const { flushMicros = 0, freeBytes = 0, draining = false } = heard ?? {}
-      health.push({ node, live, flushMicros, freeBytes, draining })
+      const { incarnation = 0, flushMicros = 0, freeBytes = 0, draining = false } = heard ?? {}
+      health.push({ node, live, incarnation, flushMicros, freeBytes, draining })
     }
     return health
   }
@@ -288,11 +289,11 @@ class MemoryTransport implements Transport {
     for (const [snapshot, { target }] of this.#snapshots) if (isMeant(target)) snapshot.break()
   }
 
-  #receive(from: NodeId, frame: Frame): void {
+  #receive(from: NodeId, incarnation: number, frame: Frame): void {
     if (this.#isClosed || this.#handlers === undefined) return
     if (!this.#gate.admit(from, frame.clock, frame.rawClock)) return
     const { flushMicros, freeBytes, draining, messages } = frame
-    this.#heard.set(from, { flushMicros, freeBytes, draining, atMs: this.clock.monotonicMs() })
+    this.#heard.set(from, { incarnation, flushMicros, freeBytes, draining, atMs: this.clock.monotonicMs() })
     if (messages.length > 0) this.#handlers.onMessages(from, messages)
   }
 
@@ -351,6 +352,7 @@ class MemoryTransport implements Transport {
     if (this.#isClosed) return true
     if (this.#reach(peer) === undefined) return false
     const { hybridClock, stats } = this.options
+    const incarnation = incarnationOf(this.options.identity().lineage)
     const frame: Frame = {
       ...stats(),
       hello: undefined,
@@ -365,7 +367,9 @@ class MemoryTransport implements Transport {
       // Looked up again on arrival: the node may have restarted meanwhile, on another disk.
       const target = this.#network.find(peer.node)
       if (target === undefined || target.options.identity().storeId !== peer.verdict?.targetStore) return
-      target.clock.arrive(() => target.#receive(this.node, bytes === undefined ? frame : decodeFrame(bytes)))
+      target.clock.arrive(() =>
+        target.#receive(this.node, incarnation, bytes === undefined ? frame : decodeFrame(bytes)),
+      )
     })
     return true
   }

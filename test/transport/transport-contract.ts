@@ -165,7 +165,12 @@ export function transportContract(name: string, open: () => Promise<ContractWorl
 
     it('calls a peer live while frames of it arrive, and dead once they no longer do', async () => {
       await until('n1 is live', () => world.b.transport.health()[0]?.live)
-      expect(world.b.transport.health()[0]).toMatchObject({ node: n1, flushMicros: 120, freeBytes: 5_000_000_000 })
+      expect(world.b.transport.health()[0]).toMatchObject({
+        node: n1,
+        incarnation: 1,
+        flushMicros: 120,
+        freeBytes: 5_000_000_000,
+      })
       world.cut(n1, n2)
       await until('n1 is dead', () => world.b.transport.health()[0]?.live === false)
       world.heal(n1, n2)
