@@ -7,6 +7,7 @@ import { sessionLimits } from './command/sessions.ts'
 import { blockCacheBytesDefault } from './engine/leveldb-engine.ts'
 import { type GatewayLimits, gatewayLimitsDefault } from './gateway/limits.ts'
 import { defaultSegmentBytes } from './log/segment-log.ts'
+import { chunkBytesDefault } from './mvcc/range-export.ts'
 import { rowCacheBytesDefault } from './mvcc/version-store.ts'
 import { receiveBytesMax } from './transport/peer-service.ts'
 import { type ServerLimits, serverLimitsDefault } from './server/limits.ts'
@@ -50,8 +51,13 @@ export interface NodeLimits {
   readonly unappliedBytes: number
   /** Log kept behind the flushed state for slow followers, before they need a snapshot. */
   readonly logRetainedBytes: number
-  /** Log kept for a follower that is catching up, before it is left to another snapshot: as much as may be written meanwhile. */
+  /**
+   * Log that this node keeps beyond that for followers which catch up, all ranges together, while they make progress. When half
+   * of it is used, writes are slowed: without the log each such follower would need a snapshot, and the next one as well.
+   */
   readonly logHeldBytes: number
+  /** Small, so that each arrives long before a stall is suspected, on a thin link too: 4 KiB a second are enough. */
+  readonly snapshotChunkBytes: number
   readonly logBytes: number
   /** A segment file's size: the log gives room back a segment at a time, and each new one is written through once. */
   readonly logSegmentBytes: number
@@ -83,6 +89,7 @@ export const defaultLimits: NodeLimits = {
   unappliedBytes: 64 * mebibyte,
   logRetainedBytes: 64 * mebibyte,
   logHeldBytes: 512 * mebibyte,
+  snapshotChunkBytes: chunkBytesDefault,
   logBytes: 2_048 * mebibyte,
   logSegmentBytes: defaultSegmentBytes,
   promoteLagEntries: 1_024,
@@ -105,6 +112,7 @@ const bounds: Readonly<Record<string, readonly [least: number, most: number]>> =
   'write.notAfterAheadMs': [1, defaultWriteLimits.notAfterAheadMs],
   // A session must have room for the outcomes of a batch, in a crowded table as well.
   'write.batchWrites': [1, sessionLimits.sessionOutcomesAssured],
+  snapshotChunkBytes: [1024, mebibyte],
 }
 
 function isWithin(range: readonly [number, number] | undefined, value: number): boolean {

@@ -19,6 +19,7 @@ import { RangeStreamWriter } from './range-stream.ts'
 
 const pagePairs = 500
 const pageBytes = 256 * 1024
+export const chunkBytesDefault = 128 * 1024
 
 /** The spans of everything that belongs to the range. */
 export function rangeSpans(rangeId: RangeId): readonly EngineSpan[] {
@@ -26,9 +27,13 @@ export function rangeSpans(rangeId: RangeId): readonly EngineSpan[] {
   return prefixes.map(prefix => prefixSpan(prefix))
 }
 
-/** Chunks of at most 512 KiB. Throws DamageError. */
-export async function* exportRange(engine: EngineReader, rangeId: RangeId): AsyncGenerator<Uint8Array> {
-  const stream = new RangeStreamWriter()
+/** Chunks of at most `chunkBytes`. Throws DamageError. */
+export async function* exportRange(
+  engine: EngineReader,
+  rangeId: RangeId,
+  chunkBytes = chunkBytesDefault,
+): AsyncGenerator<Uint8Array> {
+  const stream = new RangeStreamWriter(chunkBytes)
   for (const span of rangeSpans(rangeId)) {
     for (let start = span.start; ; ) {
       const pairs = await engine.read({ start, end: span.end }, { limit: pagePairs, bytesMax: pageBytes })

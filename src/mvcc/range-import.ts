@@ -14,14 +14,19 @@ import { writeInBatches } from './write-in-batches.ts'
 const deleteSliceKeys = 1_000
 const importLimits = { operations: 16_000, bytes: 8 * 1024 * 1024 }
 
-/** Throws KvError `damaged` where the chunks are not those that were sent; what was there before is gone by then. */
+/** `onWritten` is told of each batch. Throws KvError `damaged` where the chunks are not those that were sent; what was there before is gone by then. */
 export function importRange(
   engine: Engine,
   versions: VersionStore,
   rangeId: RangeId,
   chunks: AsyncIterable<Uint8Array>,
+  onWritten: (batch: readonly EngineBatchOperation[]) => void = () => {},
 ): Promise<void> {
-  return versions.install(async write => {
+  return versions.install(async writeBatch => {
+    const write = async (batch: readonly EngineBatchOperation[]): Promise<void> => {
+      await writeBatch(batch)
+      onWritten(batch)
+    }
     await clearRange(engine, write, rangeId)
     const stream = new RangeStreamReader()
     await writeInBatches(write, importLimits, async add => {

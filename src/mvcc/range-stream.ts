@@ -9,14 +9,19 @@ import type { EngineKey, EnginePair } from '../engine/engine.ts'
 import { ByteReader, varintBytesMax, writeVarint } from './byte-writer.ts'
 import { formatVersion } from './version.ts'
 
-const chunkBytesMax = 512 * 1024
 const headerBytes = 5
 
 export class RangeStreamWriter {
+  readonly #pieceBytes: number
   #pieces: Buffer[] = []
   #bytes = 0
   #count = 0
   #crc = 0
+
+  constructor(chunkBytes: number) {
+    assert(chunkBytes > headerBytes, 'a chunk has room for a piece')
+    this.#pieceBytes = chunkBytes - headerBytes
+  }
 
   push(key: EngineKey, value: Uint8Array): void {
     this.#number(key.length)
@@ -33,7 +38,7 @@ export class RangeStreamWriter {
 
   /** Full chunks, and with `isLast` the rest. */
   take(isLast: boolean): readonly Uint8Array[] {
-    const pieceBytes = chunkBytesMax - headerBytes
+    const pieceBytes = this.#pieceBytes
     if (this.#bytes < pieceBytes && !isLast) return []
     const stream = Buffer.concat(this.#pieces)
     const chunks: Uint8Array[] = []

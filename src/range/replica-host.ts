@@ -12,6 +12,7 @@ import type { HybridClock } from '../time/hybrid-clock.ts'
 import type { Channel } from '../transport/transport.ts'
 import type { RangeDescriptor } from './descriptor.ts'
 import type { ApplyTurn } from './apply-turn.ts'
+import type { HeldLogBudget } from './held-log-budget.ts'
 import type { Replica } from './replica.ts'
 
 export interface ReplicaLimits {
@@ -23,6 +24,7 @@ export interface ReplicaLimits {
   readonly unappliedBytes: number
   readonly logRetainedBytes: number
   readonly logHeldBytes: number
+  readonly snapshotChunkBytes: number
   /** The log's segments on disk; past it writes wait for old ones to go. */
   readonly logBytes: number
   readonly parse: ParseLimits
@@ -46,6 +48,7 @@ export interface ReplicaHost {
   readonly logger: Logger
   /** The replicas of a node apply in turns that they share. */
   readonly applyTurn: ApplyTurn
+  readonly heldLog: HeldLogBudget
   random(bound: number): number
   send(replica: Replica, to: ReplicaId, channel: Channel, message: Message): void
   /** `term`: of the leader that asks for it. By the time it is sent, this replica may lead no more. */

@@ -39,6 +39,7 @@ import {
   withConfiguration,
 } from './descriptor.ts'
 import type { Refusal, WriteAnswer, WriteRequest } from './local-store.ts'
+import { LogHolds } from './log-holds.ts'
 import { LogRetention } from './log-retention.ts'
 import type { ReplicaHost } from './replica-host.ts'
 import { Proposals, answerApplied, answerOnce } from './proposals.ts'
@@ -61,6 +62,7 @@ export class Replica {
   readonly proposals = new Proposals()
   readonly reads: ReadQueue
   readonly retention: LogRetention
+  readonly holds: LogHolds
   readonly #host: ReplicaHost
   readonly #log: ReplicaLog
   readonly #raft: Raft
@@ -73,7 +75,6 @@ export class Replica {
   /** The term in which this replica leads, and its clock is past all of its log. */
   #leadingTerm: Term | undefined
   #ownFlushes = 0
-  #appendedBytes = 0
   #stopped: Refusal | undefined
   readonly #appliedWaiters = new ConditionWaiters()
   readonly #configurations = new ConfigurationProposals()
@@ -84,7 +85,8 @@ export class Replica {
     this.rangeId = log.rangeId
     this.replicaId = log.replicaId
     this.#state = state
-    this.retention = new LogRetention(host.limits.logRetainedBytes, host.limits.logHeldBytes)
+    this.retention = new LogRetention(host.limits.logRetainedBytes)
+    this.holds = new LogHolds(this.retention)
     this.#descriptor = decodeDescriptor(state.descriptor)
     this.#raft = createRaft(
       {
@@ -144,10 +146,6 @@ export class Replica {
   }
   get term(): Term {
     return this.#raft.term
-  }
-  /** Bytes of entry data appended since this process started. */
-  get appendedBytes(): number {
-    return this.#appendedBytes
   }
   get isInstalling(): boolean {
     return this.#isInstalling
@@ -209,6 +207,8 @@ export class Replica {
       return new Promise(resolve => applyTurn.next(() => resolve(this.write(request, isInternal, true))))
     applyTurn.spend(1)
     applyTurn.spend(0)
+    const slowed = isInternal ? undefined : this.#host.heldLog.admit(this, request.writes.length)
+    if (slowed !== undefined) return Promise.resolve(slowed)
     const parsed = parseWriteBatch(request.writes, this.#host.limits.parse, this.#host.hybridClock.peek())
     if (parsed.kind !== 'ok') return Promise.resolve(parsed)
     if (parsed.batch.keyspace !== userKeyspace && !isInternal)
@@ -378,7 +378,7 @@ export class Replica {
     }
     const { entries, hardState } = ready
     if (entries.length > 0 || hardState !== undefined) this.#log.append(entries, hardState)
-    for (const entry of entries) this.#appendedBytes += entry.data.length
+    this.retention.appended(entries)
     for (const message of ready.messages) this.#send(message)
     if (entries.length > 0 || ready.mustSync || ready.messagesAfterFlush.length > 0) this.#flush(ready)
     const lastCommitted = ready.committed.at(-1)

@@ -9,11 +9,12 @@ import { KvError, isKvError } from '../base/errors.ts'
 import { startAnew } from '../base/remedies.ts'
 import { type RangeId, type ReplicaId, asRangeId } from '../base/ids.ts'
 import { RangeState } from '../command/range-state.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { Engine, EngineBatchOperation } from '../engine/engine.ts'
 import { prefixSpan } from '../mvcc/engine-keys.ts'
 import { clearRange, importRange } from '../mvcc/range-import.ts'
 import type { VersionStore } from '../mvcc/version-store.ts'
-import type { IncomingSnapshot } from '../transport/transport.ts'
+import type { Clock } from '../time/clock.ts'
+import { type IncomingSnapshot, snapshotStallMs } from '../transport/transport.ts'
 import type { Replica } from './replica.ts'
 import { SnapshotSpool } from './snapshot-spool.ts'
 
@@ -25,6 +26,7 @@ export interface SnapshotIntakeOptions {
   readonly rangeId: RangeId
   readonly engine: Engine
   readonly versions: VersionStore
+  readonly clock: Clock
   /** The state of the range is another one from now on. */
   readonly onInstalled: () => Promise<void>
 }
@@ -32,14 +34,20 @@ export interface SnapshotIntakeOptions {
 export class SnapshotIntake {
   readonly #options: SnapshotIntakeOptions
   readonly #spool: SnapshotSpool
-  #isReceiving = false
+  /** What comes in, until its replica goes on from it. */
+  #incoming: IncomingSnapshot | undefined
+  /** Counts whatever was done of it. */
+  #steps = 0
   /** What came last is the state already. */
   #isInPlace = false
 
   constructor(options: SnapshotIntakeOptions) {
     this.#options = options
     const { engine, rangeId } = options
-    this.#spool = new SnapshotSpool(engine, rangeId, batch => engine.write(batch))
+    this.#spool = new SnapshotSpool(engine, rangeId, async batch => {
+      await engine.write(batch)
+      this.#worked(batch)
+    })
   }
 
   /** Of the newest snapshot that a replica here went on from; 0: none. */
@@ -50,19 +58,20 @@ export class SnapshotIntake {
   /**
    * Takes the stream in whole, then hands it to the core. True once the replica has installed it. Of a snapshot that holds
    * nothing new, too, the core hears: its leader may have lost the answer to the one before, and would send for ever.
+   * However long it takes, it goes on while something is done.
    */
-  async receive(replica: Replica, snapshot: IncomingSnapshot, deadlineMs: number): Promise<boolean> {
+  async receive(replica: Replica, snapshot: IncomingSnapshot): Promise<boolean> {
     // A second stream would go where the first one goes, or is installed from.
-    if (this.#isReceiving || replica.isInstalling || snapshot.term < replica.term) return false
-    this.#isReceiving = true
+    if (this.#incoming !== undefined || replica.isInstalling || snapshot.term < replica.term) return false
+    this.#incoming = snapshot
     try {
       const { meta } = snapshot
-      if (meta.index > replica.state.appliedIndex) await this.#take(replica, snapshot.chunks, deadlineMs)
+      if (meta.index > replica.state.appliedIndex) await this.#take(replica, snapshot.chunks)
       if (!replica.maybeRestore(snapshot.from, snapshot.term, meta)) return false
       const isInstalled = (): boolean => replica.state.appliedIndex >= meta.index && !replica.isInstalling
-      return await replica.waitApplied(isInstalled, deadlineMs)
+      return await this.#waitFor(replica, isInstalled)
     } finally {
-      this.#isReceiving = false
+      this.#incoming = undefined
     }
   }
 
@@ -88,10 +97,24 @@ export class SnapshotIntake {
     if (this.#spool.isInstalling) await this.#installSpooled(replicaId)
   }
 
-  async #take(replica: Replica, chunks: AsyncIterable<Uint8Array>, deadlineMs: number): Promise<void> {
+  /** False: the replica has stopped, or nothing was done for too long. */
+  async #waitFor(replica: Replica, isMet: () => boolean): Promise<boolean> {
+    for (;;) {
+      const steps = this.#steps
+      if (await replica.waitApplied(isMet, this.#options.clock.monotonicMs() + snapshotStallMs)) return true
+      if (steps === this.#steps || replica.stopped !== undefined) return false
+    }
+  }
+
+  #worked(batch: readonly EngineBatchOperation[]): void {
+    this.#steps++
+    this.#incoming?.onInstalling(batch.reduce((bytes, { key, value }) => bytes + key.length + (value?.length ?? 0), 0))
+  }
+
+  async #take(replica: Replica, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     let isTaken = false
-    const isOver = replica.waitApplied(() => isTaken, deadlineMs)
-    const wanted = chunksUntil(isOver, chunks)
+    const isOver = this.#waitFor(replica, () => isTaken)
+    const wanted = chunksUntil(isOver, chunks, () => this.#steps++)
     this.#isInPlace = false
     try {
       if (replica.state.appliedIndex > 0) await this.#spool.fill(wanted)
@@ -104,13 +127,17 @@ export class SnapshotIntake {
   async #putInPlace(chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { engine, versions, rangeId } = this.#options
     await engine.write([{ key: unfinishedPrefix + rangeId, value: Uint8Array.of(1) }])
-    await importRange(engine, versions, rangeId, chunks).catch(withRemedy(nothingLostRemedy))
+    await importRange(engine, versions, rangeId, chunks, batch => this.#worked(batch)).catch(
+      withRemedy(nothingLostRemedy),
+    )
     this.#isInPlace = true
   }
 
   async #installSpooled(replicaId: ReplicaId): Promise<RangeState> {
     const { engine, versions, rangeId, onInstalled } = this.#options
-    await importRange(engine, versions, rangeId, this.#spool.chunks()).catch(withRemedy(stateLostRemedy))
+    const chunks = this.#spool.chunks()
+    const worked = (batch: readonly EngineBatchOperation[]): void => this.#worked(batch)
+    await importRange(engine, versions, rangeId, chunks, worked).catch(withRemedy(stateLostRemedy))
     const state = await this.#load(replicaId)
     await this.#spool.endInstall(state.appliedIndex)
     await onInstalled()
@@ -140,9 +167,13 @@ function withRemedy(remedy: string): (error: unknown) => never {
 }
 
 /** Whoever waits for a chunk when `over` resolves is told. */
-async function* chunksUntil(over: Promise<unknown>, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* chunksUntil(
+  over: Promise<unknown>,
+  chunks: AsyncIterable<Uint8Array>,
+  onChunk: () => void,
+): AsyncGenerator<Uint8Array> {
   const isOver = over.then(() => {
-    throw new KvError('unavailable', 'the replica that the snapshot is for has stopped, or it took too long')
+    throw new KvError('unavailable', 'the replica that the snapshot is for has stopped, or it went on no further')
   })
   isOver.catch(() => {})
   const iterator = chunks[Symbol.asyncIterator]()
@@ -150,6 +181,7 @@ async function* chunksUntil(over: Promise<unknown>, chunks: AsyncIterable<Uint8A
     for (;;) {
       const next = await Promise.race([iterator.next(), isOver])
       if (next.done === true) return
+      onChunk()
       yield next.value
     }
   } finally {

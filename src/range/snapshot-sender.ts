@@ -4,18 +4,15 @@ import type { NodeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { EngineSnapshot } from '../engine/engine.ts'
 import { exportRange } from '../mvcc/range-export.ts'
-import type { Clock } from '../time/clock.ts'
 import type { Transport } from '../transport/transport.ts'
 import { decodeConfiguration } from './descriptor.ts'
 import type { Replica } from './replica.ts'
-
-/** A stream that takes longer is given up; the follower asks again. */
-const snapshotDeadlineMs = 10 * 60 * 1000
+import type { ReplicaLimits } from './replica-host.ts'
 
 export interface SnapshotSenderOptions {
   readonly transport: Transport
-  readonly clock: Clock
   readonly logger: Logger
+  readonly limits: Pick<ReplicaLimits, 'snapshotChunkBytes'>
   /** The store that the transport dials under a node's name. */
   readonly storeOf: (node: NodeId) => StoreId | undefined
   /** What `capture` saw in the tick of an engine flush, and a view of the engine at exactly that instant. */
@@ -38,9 +35,7 @@ export class SnapshotSender {
     const name = `${replica.rangeId}/${to}`
     if (this.#underWay.has(name)) return
     this.#underWay.add(name)
-    const { clock, logger, transport, storeOf } = this.#options
-    const abort = new AbortController()
-    const deadline = clock.setTimer(snapshotDeadlineMs, () => abort.abort())
+    const { logger, transport, storeOf } = this.#options
     let index = replica.state.appliedIndex
     let installed = false
     try {
@@ -65,6 +60,7 @@ export class SnapshotSender {
         if (taken === undefined) return
         index = taken.meta.index
         logger.info({ range: replica.rangeId, to: node, index }, 'sending a snapshot')
+        replica.holds.streamed(to, index, 0)
         installed = await transport.sendSnapshot(
           node,
           {
@@ -74,9 +70,10 @@ export class SnapshotSender {
             term,
             meta: taken.meta,
             descriptor: taken.descriptor,
-            chunks: exportRange(view, replica.rangeId),
+            chunks: exportRange(view, replica.rangeId, this.#options.limits.snapshotChunkBytes),
+            onProgress: workBytes => replica.holds.streamed(to, taken.meta.index, workBytes),
           },
-          AbortSignal.any([abort.signal, this.#closing.signal]),
+          this.#closing.signal,
         )
       } finally {
         await view.close()
@@ -87,8 +84,8 @@ export class SnapshotSender {
         'a snapshot was not delivered; it is sent again when asked for',
       )
     } finally {
-      deadline.cancel()
       this.#underWay.delete(name)
+      replica.holds.streamEnded(to)
       replica.snapshotReported(to, index, installed)
     }
   }

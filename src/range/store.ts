@@ -24,7 +24,7 @@ import { ConditionWaiters } from './condition-waiters.ts'
 import { type RangeDescriptor, encodeConfiguration, encodeDescriptor } from './descriptor.ts'
 import { fitLogToState } from './fit-log-to-state.ts'
 import { HistoryCollector } from './history-collector.ts'
-import { neededByFollowers } from './log-retention.ts'
+import { HeldLogBudget } from './held-log-budget.ts'
 import { Replica } from './replica.ts'
 import type { ReplicaHost, ReplicaLimits, ReplicaTiming } from './replica-host.ts'
 import { RemovedReplicas } from './removed-replicas.ts'
@@ -36,7 +36,6 @@ export const rangeOne = asRangeId(1)
 /** A new range's log begins here, so that whoever joins it begins with a snapshot that says what it is. */
 const firstIndex = asIndex(10)
 const firstTerm = asTerm(1)
-const installDeadlineMs = 10 * 60 * 1000
 
 export interface StoreOptions {
   readonly node: NodeId
@@ -82,6 +81,7 @@ export class Store implements ReplicaHost {
   readonly commandVersion: number
   readonly logger: Logger
   readonly applyTurn: ApplyTurn
+  readonly heldLog: HeldLogBudget
   readonly #options: StoreOptions
   readonly #replicas = new Map<RangeId, Replica>()
   /** Where messages of replicas come from, until a descriptor says so: a learner hears its leader first. */
@@ -117,6 +117,7 @@ export class Store implements ReplicaHost {
     this.logger = options.logger
     this.applyTurn = new ApplyTurn(options.clock, options.limits.applyTurnKeyOperations)
     this.#collector = new HistoryCollector(this, options.limits.historyRetentionMs)
+    this.heldLog = new HeldLogBudget(options.limits.logHeldBytes, options.clock, options.logger)
     this.#removed = new RemovedReplicas(options.engine, options.versions)
     this.#sender = new SnapshotSender({ ...options, flushAndView: capture => this.flushAndView(capture) })
   }
@@ -206,7 +207,7 @@ export class Store implements ReplicaHost {
     const { rangeId } = snapshot
     const replica = this.#replicaFor(rangeId, snapshot.to)
     if (replica === undefined) return false
-    return this.#intake(rangeId).receive(replica, snapshot, this.clock.monotonicMs() + installDeadlineMs)
+    return this.#intake(rangeId).receive(replica, snapshot)
   }
 
   handleUnreachable(node: NodeId): void {
@@ -387,8 +388,8 @@ export class Store implements ReplicaHost {
 
   /** Keeps some log for slow followers, so that not every hiccup costs a snapshot. */
   #truncate(replica: Replica, flushed: Index): void {
-    const needed = neededByFollowers(replica.status(), replica.log.truncatedIndex)
-    const target = replica.retention.flushed(flushed, replica.appendedBytes, needed)
+    this.heldLog.look(replica)
+    const target = replica.retention.flushed(flushed, replica.holds.needed)
     if (target !== undefined && target > replica.log.truncatedIndex) replica.log.truncateTo(target)
   }
 
@@ -421,6 +422,7 @@ export class Store implements ReplicaHost {
       this.clock.defer(() => {
         if (this.#isClosed) return
         for (const replica of this.#replicas.values()) replica.tick()
+        this.heldLog.tick(this.replicas())
         if (this.#flushTimer !== undefined && this.#isMuchDirty) this.#flushDue()
         this.#options.onTick()
         this.#tickWaiters.expire(this.clock.monotonicMs())

@@ -9,14 +9,15 @@ import { LogLimit, type PeerContext } from './peer-context.ts'
 import { PeerLink } from './peer-link.ts'
 import { type SnapshotStream, SnapshotReceiver } from './snapshot-receiver.ts'
 import { SnapshotSender } from './snapshot-sender.ts'
-import type {
-  Channel,
-  NodeAddress,
-  OutgoingSnapshot,
-  PeerHealth,
-  RangeMessage,
-  Transport,
-  TransportHandlers,
+import {
+  type Channel,
+  type NodeAddress,
+  type OutgoingSnapshot,
+  type PeerHealth,
+  type RangeMessage,
+  type Transport,
+  type TransportHandlers,
+  snapshotStallMs,
 } from './transport.ts'
 
 export interface GrpcTransportOptions extends PeerContext {
@@ -53,7 +54,6 @@ export interface GrpcTransport extends Transport {
 }
 
 const refusalLogIntervalMs = 60_000
-const snapshotStallDefaultMs = 10_000
 
 interface Peer {
   readonly address: NodeAddress
@@ -109,7 +109,7 @@ class GrpcTransportAdapter implements GrpcTransport {
         this.#handlers?.onMessages(from, messages)
       },
     })
-    const stallMs = options.snapshotStallMs ?? snapshotStallDefaultMs
+    const stallMs = options.snapshotStallMs ?? snapshotStallMs
     this.#snapshotSender = new SnapshotSender(options, stallMs)
     const snapshots = new SnapshotReceiver(options, this.#gate, stallMs)
     this.inbound = {

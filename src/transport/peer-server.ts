@@ -3,7 +3,6 @@
 import {
   Server,
   ServerCredentials,
-  type ServerReadableStream,
   type ServerUnaryCall,
   logVerbosity,
   type sendUnaryData,
@@ -16,6 +15,7 @@ import { type ForwardHandler, type ForwardStream, errorToStatus, serveForward } 
 import type { PeerInbound } from './grpc-transport.ts'
 import { type HelloPurpose, createHello, judgeHello } from './hello.ts'
 import { LogLimit, type PeerContext } from './peer-context.ts'
+import type { SnapshotStream } from './snapshot-receiver.ts'
 import { peerMethods, peerServerOptions } from './peer-service.ts'
 import { withDeadline } from './stall-guard.ts'
 
@@ -35,6 +35,7 @@ export interface PeerServer {
 }
 
 const unaryTimeoutMs = 30_000
+const emptyAnswer = new Uint8Array(0)
 
 // It writes lines of its own to stderr, about a busy port for one; what is worth saying is said by us.
 setLogVerbosity(logVerbosity.NONE)
@@ -47,9 +48,13 @@ export async function createPeerServer(options: PeerServerOptions): Promise<Peer
   server.addService(peerMethods, {
     Control: (stream: FrameStream) => inbound.control(stream),
     Append: (stream: FrameStream) => inbound.append(stream),
-    Snapshot: (stream: ServerReadableStream<Uint8Array, Uint8Array>, callback: sendUnaryData<Uint8Array>) => {
+    Snapshot: (stream: SnapshotStream) => {
       stream.on('error', () => {})
-      answer(options, inbound.snapshot(stream), callback)
+      answer(options, inbound.snapshot(stream), (error, bytes) => {
+        if (stream.destroyed) return
+        if (error) stream.emit('error', error)
+        else stream.write(bytes ?? emptyAnswer, () => stream.end())
+      })
     },
     Forward: (stream: ForwardStream) => serveForward(options, refusals, options.forward, stream),
     Join: (call: ServerUnaryCall<Uint8Array, Uint8Array>, callback: sendUnaryData<Uint8Array>) => {

@@ -33,7 +33,7 @@ function identity(bytes: Buffer): Uint8Array {
 export const peerMethods = {
   Control: method('Control', true, true),
   Append: method('Append', true, true),
-  Snapshot: method('Snapshot', true, false),
+  Snapshot: method('Snapshot', true, true),
   Forward: method('Forward', true, true),
   Join: method('Join', false, false),
   PeerStatus: method('PeerStatus', false, false),

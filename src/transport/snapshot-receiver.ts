@@ -2,7 +2,7 @@
 // whole and is not. It pulls, so a slow consumer slows the sender (nothing is read ahead but what HTTP/2 lets through).
 
 import { crc32 } from 'node:zlib'
-import type { ServerReadableStream } from '@grpc/grpc-js'
+import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { KvError, isKvError } from '../base/errors.ts'
 import { asIndex, asRangeId, asReplicaId, asTerm } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
@@ -14,7 +14,10 @@ import { snapshotFormat } from './snapshot-sender.ts'
 import { withDeadline } from './stall-guard.ts'
 import type { IncomingSnapshot } from './transport.ts'
 
-export type SnapshotStream = ServerReadableStream<Uint8Array, Uint8Array>
+export type SnapshotStream = ServerDuplexStream<Uint8Array, Uint8Array>
+
+/** The sender hears of progress so often, at most. */
+const progressIntervalMs = 250
 
 export class SnapshotReceiver {
   readonly #context: PeerContext
@@ -27,7 +30,7 @@ export class SnapshotReceiver {
     this.#stallMs = stallMs
   }
 
-  /** The encoded SnapshotResult. Rejects only when the stream is not one of ours at all. */
+  /** The encoded SnapshotProgress that has the result. Rejects only when the stream is not one of ours at all. */
   async serve(stream: SnapshotStream, install: (snapshot: IncomingSnapshot) => Promise<boolean>): Promise<Uint8Array> {
     const chunks = this.#chunks(stream)
     let message = ''
@@ -37,9 +40,11 @@ export class SnapshotReceiver {
       const first = await chunks.next()
       if (first.done === true || !first.value.header) throw new KvError('damaged', 'a snapshot begins with its header')
       hasBegun = true
-      const progress = { whole: false }
-      installed = await install(this.#open(first.value.header, this.#checked(chunks, progress)))
-      if (installed && !progress.whole) throw new KvError('internal', 'it was installed before its last chunk was seen')
+      const seen = { whole: false }
+      const worked = this.#progress(stream)
+      const checked = this.#checked(chunks, seen, worked)
+      installed = await install(this.#open(first.value.header, checked, worked))
+      if (installed && !seen.whole) throw new KvError('internal', 'it was installed before its last chunk was seen')
       if (!installed) message = 'the receiver did not install it'
     } catch (error) {
       if (!hasBegun && isKvError(error, 'invalid-argument')) throw error
@@ -49,10 +54,29 @@ export class SnapshotReceiver {
     } finally {
       chunks.return(undefined).catch(() => {})
     }
-    return quorate.v1.SnapshotResult.encode({ installed, message }).finish()
+    return quorate.v1.SnapshotProgress.encode({ result: { installed, message } }).finish()
   }
 
-  #open(header: quorate.v1.ISnapshotHeader, chunks: AsyncIterable<Uint8Array>): IncomingSnapshot {
+  /** Tells the sender, now and then, how much was received and installed. */
+  #progress(stream: SnapshotStream): (bytes: number) => void {
+    const { clock } = this.#context
+    let workBytes = 0
+    let toldMs = Number.NEGATIVE_INFINITY
+    return bytes => {
+      workBytes += bytes
+      const now = clock.monotonicMs()
+      if (now - toldMs < progressIntervalMs || stream.writableNeedDrain || stream.writableEnded || stream.destroyed)
+        return
+      toldMs = now
+      stream.write(quorate.v1.SnapshotProgress.encode({ workBytes }).finish())
+    }
+  }
+
+  #open(
+    header: quorate.v1.ISnapshotHeader,
+    chunks: AsyncIterable<Uint8Array>,
+    onInstalling: (bytes: number) => void,
+  ): IncomingSnapshot {
     const verdict = judgeHello(header.hello ?? {}, this.#context)
     if (verdict.kind === 'refused') throw new KvError(verdict.code, verdict.refusal)
     if (header.format !== snapshotFormat) {
@@ -79,6 +103,7 @@ export class SnapshotReceiver {
       },
       descriptor: quorate.v1.RangeDescriptor.encode(header.descriptor ?? {}).finish(),
       chunks,
+      onInstalling,
     }
   }
 
@@ -91,22 +116,20 @@ export class SnapshotReceiver {
       stream.once('error', fail)
     })
     broken.catch(() => {})
-    const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
-    try {
-      for (;;) {
-        const next = Promise.race([iterator.next(), broken])
-        const result = await withDeadline(this.#context.clock, next, this.#stallMs, 'receiving a snapshot')
-        if (result.done === true) return undefined
-        yield decodeChunk(result.value)
-      }
-    } finally {
-      stream.destroy()
+    // Its writing side has yet to carry the answer, however the reading ends.
+    const iterator = stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>
+    for (;;) {
+      const next = Promise.race([iterator.next(), broken])
+      const result = await withDeadline(this.#context.clock, next, this.#stallMs, 'receiving a snapshot')
+      if (result.done === true) return undefined
+      yield decodeChunk(result.value)
     }
   }
 
   async *#checked(
     chunks: AsyncGenerator<quorate.v1.ISnapshotChunk, undefined>,
-    progress: { whole: boolean },
+    seen: { whole: boolean },
+    onTaken: (bytes: number) => void,
   ): AsyncGenerator<Uint8Array, undefined> {
     let sequence = 0
     let totalCrc = 0
@@ -120,7 +143,7 @@ export class SnapshotReceiver {
         if ((chunk.totalCrc ?? 0) !== totalCrc || (chunk.totalBytes ?? 0) !== totalBytes) {
           throw new KvError('damaged', `the checksum over all ${totalBytes} bytes of a snapshot disagrees`)
         }
-        progress.whole = true
+        seen.whole = true
         return undefined
       }
       const data = chunk.data ?? new Uint8Array(0)
@@ -129,6 +152,7 @@ export class SnapshotReceiver {
       totalCrc = crc32(data, totalCrc)
       totalBytes += data.length
       yield data
+      onTaken(data.length)
     }
     throw new KvError('damaged', 'the snapshot stream ended before its last chunk')
   }

@@ -1,19 +1,18 @@
-// Streams one snapshot to one peer, on a connection of its own, as fast as the peer takes it and no faster.
+// Streams one snapshot to one peer, on a connection of its own, as fast as the peer takes it and no faster. It goes on for as
+// long as the peer tells of progress: a large state, a slow disk there or a thin link makes it last, and must not end it.
 
 import { crc32 } from 'node:zlib'
-import { Client, type ClientWritableStream, type ServiceError, credentials } from '@grpc/grpc-js'
+import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js'
 import { quorate } from '../proto/quorate.js'
 import { createHello } from './hello.ts'
 import type { PeerContext } from './peer-context.ts'
 import { peerClientOptions, peerMethods } from './peer-service.ts'
-import { withDeadline } from './stall-guard.ts'
+import { Stalled, StallWatch } from './stall-guard.ts'
 import type { NodeAddress, OutgoingSnapshot } from './transport.ts'
 
 /** 3: versions have skips, and so have the outlines of history. */
 export const snapshotFormat = 3
 const chunkBytesMax = 1 << 20
-/** Between the last chunk and the word that it is installed and durable. */
-const installTimeoutMs = 60_000
 
 export class SnapshotSender {
   readonly #context: PeerContext
@@ -48,42 +47,55 @@ export class SnapshotSender {
       index: snapshot.meta.index,
     }
     const client = new Client(peer.peerAddress, credentials.createInsecure(), peerClientOptions)
-    let call: ClientWritableStream<Uint8Array> | undefined
+    const { promise: answer, resolve, reject } = Promise.withResolvers<quorate.v1.ISnapshotResult>()
+    answer.catch(() => {}) // heard of through the races below
+    const { clock } = this.#context
+    const stalled = (): void => reject(new Stalled(`no progress for ${this.#stallMs} ms`))
+    const watch = new StallWatch(clock, this.#stallMs, stalled)
+    const abort = (): void => reject(new Stalled('aborted'))
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+    let call: ClientDuplexStream<Uint8Array, Uint8Array> | undefined
     try {
-      const { promise: answer, resolve, reject } = Promise.withResolvers<Uint8Array>()
-      answer.catch(() => {}) // heard of through the races below
       const method = peerMethods.Snapshot
-      call = client.makeClientStreamRequest<Uint8Array, Uint8Array>(
+      call = client.makeBidiStreamRequest<Uint8Array, Uint8Array>(
         method.path,
         method.requestSerialize,
         method.responseDeserialize,
-        (error: ServiceError | null, value?: Uint8Array) => {
-          if (error === null && value !== undefined) resolve(value)
-          else reject(error ?? new Error('no answer'))
-        },
       )
-      call.on('error', () => {})
-      await this.#writeAll(call, peer, snapshot, answer, signal)
-      const bytes = await withDeadline(this.#context.clock, answer, installTimeoutMs, 'waiting for the install', signal)
-      const result = quorate.v1.SnapshotResult.decode(bytes)
-      if (!result.installed) logger.warn(fields, `${peer.node} did not install a snapshot: ${result.message}`)
-      return result.installed
+      let workBytes = 0
+      call.on('data', (bytes: Uint8Array) => {
+        const progress = decodeProgress(bytes)
+        if (progress.result) resolve(progress.result)
+        else if ((progress.workBytes ?? 0) > workBytes) {
+          workBytes = progress.workBytes ?? 0
+          watch.moved()
+          snapshot.onProgress(workBytes)
+        }
+      })
+      call.on('error', reject)
+      call.on('end', () => reject(new Error('the peer ended the stream without an answer')))
+      await this.#writeAll(call, peer, snapshot, answer)
+      const result = await answer
+      if (result.installed !== true) logger.warn(fields, `${peer.node} did not install a snapshot: ${result.message}`)
+      return result.installed === true
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       logger.warn({ ...fields, reason }, `a snapshot for ${peer.node} was not sent whole`)
       return false
     } finally {
+      watch.close()
+      signal.removeEventListener('abort', abort)
       call?.cancel()
       client.close()
     }
   }
 
   async #writeAll(
-    call: ClientWritableStream<Uint8Array>,
+    call: ClientDuplexStream<Uint8Array, Uint8Array>,
     peer: NodeAddress,
     snapshot: OutgoingSnapshot,
     answer: Promise<unknown>,
-    signal: AbortSignal,
   ): Promise<void> {
     // An answer, or an error, before the end means that the peer wants no more.
     const write = (chunk: quorate.v1.ISnapshotChunk): Promise<unknown> => {
@@ -91,8 +103,7 @@ export class SnapshotSender {
         const bytes = quorate.v1.SnapshotChunk.encode(chunk).finish()
         call.write(bytes, (error?: Error | null) => (error ? reject(error) : resolve()))
       })
-      const what = `sending a snapshot to ${peer.node}`
-      return withDeadline(this.#context.clock, Promise.race([taken, answer]), this.#stallMs, what, signal)
+      return Promise.race([taken, answer])
     }
     let settled = false
     const settle = (): void => {
@@ -110,12 +121,13 @@ export class SnapshotSender {
       read.catch(() => {}) // heard of when it is its turn
       return read
     }
+    const over = answer.then(() => undefined)
+    over.catch(() => {})
     try {
       let reading = ahead()
       while (!settled) {
-        const what = `reading the snapshot for ${peer.node}`
-        const next = await withDeadline(this.#context.clock, reading, this.#stallMs, what, signal)
-        if (next.done === true) break
+        const next = await Promise.race([reading, over])
+        if (next === undefined || next.done === true) break
         reading = ahead()
         for (let start = 0; start < next.value.length && !settled; start += chunkBytesMax) {
           const data = next.value.subarray(start, start + chunkBytesMax)
@@ -157,5 +169,14 @@ export class SnapshotSender {
       descriptor: quorate.v1.RangeDescriptor.decode(snapshot.descriptor),
       format: snapshotFormat,
     }
+  }
+}
+
+/** Whatever a peer sends: what cannot be read is no progress. */
+function decodeProgress(bytes: Uint8Array): quorate.v1.ISnapshotProgress {
+  try {
+    return quorate.v1.SnapshotProgress.decode(bytes)
+  } catch {
+    return {}
   }
 }

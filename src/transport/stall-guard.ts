@@ -1,6 +1,6 @@
-// A wait with an end: a promise against a deadline and a signal.
+// Waits with an end: a promise against a deadline and a signal, and work that may take as long as it makes progress.
 
-import type { Clock } from '../time/clock.ts'
+import type { Clock, Timer } from '../time/clock.ts'
 
 /** The awaited thing did not come in time, or nobody wants it any more. */
 export class Stalled extends Error {
@@ -41,4 +41,46 @@ export function withDeadline<T>(
     )
     if (signal?.aborted) abort()
   })
+}
+
+/** Calls `onStalled` once, when nothing has moved for `stallMs`. */
+export class StallWatch {
+  readonly #clock: Clock
+  readonly #stallMs: number
+  readonly #onStalled: () => void
+  #movedMs: number
+  #timer: Timer | undefined
+
+  constructor(clock: Clock, stallMs: number, onStalled: () => void) {
+    this.#clock = clock
+    this.#stallMs = stallMs
+    this.#onStalled = onStalled
+    this.#movedMs = clock.monotonicMs()
+    this.#wait(stallMs)
+  }
+
+  moved(): void {
+    this.#movedMs = this.#clock.monotonicMs()
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  #wait(ms: number): void {
+    this.#timer = this.#clock.setTimer(ms, () => {
+      // Deferred: after a stall of this process, what has arrived meanwhile counts.
+      this.#clock.defer(() => {
+        if (this.#timer === undefined) return
+        const leftMs = this.#movedMs + this.#stallMs - this.#clock.monotonicMs()
+        if (leftMs > 0) {
+          this.#wait(leftMs)
+          return
+        }
+        this.#timer = undefined
+        this.#onStalled()
+      })
+    })
+  }
 }

@@ -38,6 +38,9 @@ export interface Identity {
   readonly lineage: Lineage
 }
 
+/** A snapshot is judged by its progress: given up by either end when there was none for so long, and by no total time. */
+export const snapshotStallMs = 30_000
+
 export interface OutgoingSnapshot {
   readonly rangeId: RangeId
   readonly from: ReplicaId
@@ -48,6 +51,8 @@ export interface OutgoingSnapshot {
   readonly descriptor: Uint8Array
   /** The state, in chunks of at most 1 MiB; read only as fast as the peer takes them. */
   readonly chunks: AsyncIterable<Uint8Array>
+  /** What the peer has said of its work, in bytes received and then installed: it only grows. */
+  readonly onProgress: (workBytes: number) => void
 }
 
 export interface IncomingSnapshot {
@@ -60,6 +65,8 @@ export interface IncomingSnapshot {
   readonly descriptor: Uint8Array
   /** Checked chunks. Throws when the stream breaks, a checksum or the total disagrees: then nothing may be kept. */
   readonly chunks: AsyncIterable<Uint8Array>
+  /** So much was done of the installation. The sender gives up when it hears of none, nor of chunks that were taken. */
+  readonly onInstalling: (bytes: number) => void
 }
 
 export interface TransportHandlers {
@@ -86,7 +93,7 @@ export interface Transport {
   /** Whom to dial. Called again when the registry changes; links to those gone are closed. */
   setPeers(peers: readonly NodeAddress[]): void
   send(to: NodeId, channel: Channel, message: RangeMessage): void
-  /** Resolves to whether the peer installed it. Aborts when the signal does, or after a stall. */
+  /** Resolves to whether the peer installed it. Aborts when the signal does, or when nothing of it was acknowledged for `snapshotStallMs`. */
   sendSnapshot(to: NodeId, snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<boolean>
   health(): readonly PeerHealth[]
   close(): Promise<void>

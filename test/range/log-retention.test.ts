@@ -1,58 +1,57 @@
 import { describe, expect, it } from 'vitest'
-import { asIndex, asReplicaId, asTerm } from '../../src/base/ids.ts'
-import type { ProgressStatus, RaftStatus } from '../../src/raft/types.ts'
-import { LogRetention, neededByFollowers } from '../../src/range/log-retention.ts'
+import { asIndex, asTerm } from '../../src/base/ids.ts'
+import type { Entry } from '../../src/raft/types.ts'
+import { LogRetention } from '../../src/range/log-retention.ts'
 
 const nobody = asIndex(Number.MAX_SAFE_INTEGER)
 
+/** Entries of `bytes` each. */
+function entries(first: number, last: number, bytes = 10): Entry[] {
+  return Array.from({ length: last - first + 1 }, (_, at) => ({
+    term: asTerm(1),
+    index: asIndex(first + at),
+    kind: 'command',
+    data: new Uint8Array(bytes),
+  }))
+}
+
+function retentionOf(retainedBytes: number, ...appended: readonly Entry[][]): LogRetention {
+  const retention = new LogRetention(retainedBytes)
+  for (const part of appended) retention.appended(part)
+  return retention
+}
+
 describe('log retention', () => {
   it('lets go of what lies more than the retained bytes behind, and nothing nearer', () => {
-    const retention = new LogRetention(100, 1_000)
-    expect(retention.flushed(asIndex(10), 50, nobody)).toBeUndefined()
-    expect(retention.flushed(asIndex(20), 100, nobody)).toBeUndefined()
-    expect(retention.flushed(asIndex(30), 149, nobody)).toBeUndefined()
-    expect(retention.flushed(asIndex(31), 150, nobody)).toBe(10)
-    expect(retention.flushed(asIndex(90), 1_000, nobody)).toBe(31)
+    const retention = retentionOf(100, entries(1, 5), entries(6, 10), entries(11, 14))
+    expect(retention.flushed(asIndex(14), nobody)).toBeUndefined()
+    retention.appended(entries(15, 15))
+    expect(retention.flushed(asIndex(15), nobody)).toBe(5)
+    expect(retention.flushed(asIndex(15), nobody)).toBeUndefined()
+    retention.appended(entries(16, 90))
+    expect(retention.flushed(asIndex(90), nobody)).toBe(15)
   })
 
-  it('keeps what a follower needs that is catching up, but not for ever', () => {
-    const retention = new LogRetention(100, 1_000)
-    expect(retention.flushed(asIndex(10), 100, asIndex(5))).toBeUndefined()
-    expect(retention.flushed(asIndex(20), 500, asIndex(5))).toBeUndefined()
-    expect(retention.flushed(asIndex(30), 1_050, asIndex(15))).toBe(10)
-    expect(retention.flushed(asIndex(40), 1_500, asIndex(15))).toBe(20)
-  })
-})
-
-describe('what followers need', () => {
-  const member = (replica: number, changes: Partial<ProgressStatus> = {}): ProgressStatus => ({
-    held: false,
-    replica: asReplicaId(replica),
-    match: asIndex(50),
-    next: asIndex(60),
-    state: 'replicate',
-    recentActive: true,
-    silentTicks: 0,
-    learner: false,
-    ...changes,
-  })
-  const needed = (...progress: ProgressStatus[]): number => {
-    const status: Partial<RaftStatus> = { id: asReplicaId(1), term: asTerm(1), progress }
-    return neededByFollowers(status as RaftStatus, asIndex(20))
-  }
-
-  it('is what they have not acknowledged, as long as they answer', () => {
-    expect(needed(member(1, { match: asIndex(5) }), member(2), member(3, { match: asIndex(40) }))).toBe(40)
-    expect(needed(member(2, { match: asIndex(40), recentActive: false }))).toBe(nobody)
+  it('lets go of nothing that is not flushed, and of nothing that somebody needs, however far behind', () => {
+    const retention = retentionOf(100, entries(1, 5), entries(6, 10), entries(11, 1_000))
+    expect(retention.flushed(asIndex(9), nobody)).toBe(5)
+    expect(retention.flushed(asIndex(1_000), asIndex(9))).toBeUndefined()
+    expect(retention.flushed(asIndex(1_000), asIndex(10))).toBe(10)
   })
 
-  it('is what comes after a snapshot, from when it is sent until they answer again', () => {
-    const [match, next] = [asIndex(0), asIndex(31)]
-    expect(needed(member(2, { state: 'snapshot', match, next, recentActive: false }))).toBe(30)
-    expect(needed(member(2, { state: 'probe', match, next }))).toBe(30)
+  it('knows how many bytes lie above an index, what was overwritten no more', () => {
+    const retention = retentionOf(100, entries(1, 5), entries(6, 10))
+    expect(retention.bytesAbove(asIndex(5))).toBe(50)
+    expect(retention.bytesAbove(asIndex(0))).toBe(100)
+    retention.appended(entries(6, 6, 1))
+    expect(retention.bytesAbove(asIndex(6))).toBe(0)
+    expect(retention.bytesAbove(asIndex(5))).toBe(51)
   })
 
-  it('is nothing where a snapshot has to come first', () => {
-    expect(needed(member(2, { state: 'probe', match: asIndex(0), next: asIndex(1) }))).toBe(nobody)
+  it('is bounded, however long something is held', () => {
+    const retention = new LogRetention(1)
+    for (let index = 1; index <= 100_000; index++) retention.appended(entries(index, index, 1))
+    expect(retention.bytesAbove(asIndex(50_000))).toBeGreaterThanOrEqual(50_000)
+    expect(retention.bytesAbove(asIndex(50_000))).toBeLessThan(50_020)
   })
 })

@@ -6,6 +6,7 @@ import { VersionStore } from '../../src/mvcc/version-store.ts'
 import { blankState } from '../../src/range/blank-state.ts'
 import type { Replica } from '../../src/range/replica.ts'
 import { SnapshotIntake, discardUnfinished } from '../../src/range/snapshot-intake.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 import { asTimestamp } from '../../src/time/timestamp.ts'
 import type { IncomingSnapshot } from '../../src/transport/transport.ts'
 import { type MemoryEngine, createMemoryEngine } from '../support/memory-engine.ts'
@@ -30,6 +31,7 @@ function snapshotOf(chunks: AsyncIterable<Uint8Array>, index = 91, term = 7): In
     meta: { index: asIndex(index), term: asTerm(7), configuration: none },
     descriptor: new Uint8Array(),
     chunks,
+    onInstalling: () => {},
   }
 }
 
@@ -74,7 +76,7 @@ async function createReceiver(applied: number) {
   } as unknown as Replica
   let installs = 0
   const onInstalled = async () => void installs++
-  const intake = new SnapshotIntake({ rangeId, engine, versions, onInstalled })
+  const intake = new SnapshotIntake({ rangeId, engine, versions, clock: systemClock, onInstalled })
   return {
     engine,
     versions,
@@ -82,7 +84,7 @@ async function createReceiver(applied: number) {
     told,
     stop: () => stopping.resolve(false),
     installs: () => installs,
-    receive: (snapshot: IncomingSnapshot) => intake.receive(replica, snapshot, 0),
+    receive: (snapshot: IncomingSnapshot) => intake.receive(replica, snapshot),
     names: () => [...engine.pairs().keys()].filter(key => /^[dhlrsn]/.test(key) && !key.startsWith('nmarker')),
   }
 }

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { asIndex, asNodeId, asRangeId, asReplicaId, asStoreId, asTerm } from '../../src/base/ids.ts'
 import type { Replica } from '../../src/range/replica.ts'
 import { blankState } from '../../src/range/blank-state.ts'
+import { defaultLimits } from '../../src/node-limits.ts'
+import { LogHolds } from '../../src/range/log-holds.ts'
+import { LogRetention } from '../../src/range/log-retention.ts'
 import { SnapshotSender } from '../../src/range/snapshot-sender.ts'
-import { systemClock } from '../../src/time/system-clock.ts'
 import type { OutgoingSnapshot, Transport } from '../../src/transport/transport.ts'
 import { createMemoryEngine } from '../support/memory-engine.ts'
 
@@ -23,6 +25,7 @@ function createSender(
     isLeader: true,
     term: asTerm(7),
     memberOf: () => ({ replicaId: asReplicaId(2), node: asNodeId('n2'), storeId: replicaStore }),
+    holds: new LogHolds(new LogRetention(1)),
     snapshotReported: (_to: number, _index: number, installed: boolean) => reports.push(installed),
   }
   const transport: Pick<Transport, 'sendSnapshot'> = {
@@ -32,8 +35,8 @@ function createSender(
     },
   }
   const sender = new SnapshotSender({
-    clock: systemClock,
     logger: pino({ level: 'silent' }),
+    limits: defaultLimits,
     transport: transport as Transport,
     storeOf: () => dialledStore,
     flushAndView: async capture => {

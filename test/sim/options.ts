@@ -75,6 +75,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       engineDirtyBytes: tiny() ? 512 : 4 * mebibyte,
       logRetainedBytes: pick(1, 2_000, 64 * mebibyte),
       logSegmentBytes: pick(8_192, 32_768, 131_072),
+      snapshotChunkBytes: 4_096,
       historyRetentionMs: pick(2_000, 10_000, 600_000),
       promoteLagEntries: [4, 64, 1_024][seed % 3] as number,
       drainMs: 1_000,

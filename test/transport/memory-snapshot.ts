@@ -2,11 +2,12 @@
 // process's clock, and whatever breaks the stream is an exception to the receiver and false to the sender.
 
 import type { NodeId } from '../../src/base/ids.ts'
-import { withDeadline } from '../../src/transport/stall-guard.ts'
-import type { IncomingSnapshot, OutgoingSnapshot } from '../../src/transport/transport.ts'
+import { StallWatch, withDeadline } from '../../src/transport/stall-guard.ts'
+import { type IncomingSnapshot, type OutgoingSnapshot, snapshotStallMs } from '../../src/transport/transport.ts'
 import type { SimClock } from '../sim/sim-clock.ts'
 
-const stallMs = 10_000
+/** The sender hears of progress so often, at most. */
+const progressIntervalMs = 250
 
 export interface SnapshotRoute {
   readonly from: NodeId
@@ -23,12 +24,12 @@ export class MemorySnapshot {
   readonly #route: SnapshotRoute
   readonly #atSource = new AbortController()
   readonly #atTarget = new AbortController()
-  #progressMs: number
   #isWhole = false
+  #workBytes = 0
+  #toldMs = Number.NEGATIVE_INFINITY
 
   constructor(route: SnapshotRoute) {
     this.#route = route
-    this.#progressMs = route.sourceClock.monotonicMs()
   }
 
   /** The stream is gone: both ends notice. */
@@ -40,7 +41,7 @@ export class MemorySnapshot {
 
   async send(snapshot: OutgoingSnapshot, signal: AbortSignal): Promise<boolean> {
     const { from, sourceClock, targetClock, there, back, receive } = this.#route
-    const { chunks, ...header } = snapshot
+    const { chunks, onProgress, ...header } = snapshot
     const iterator = chunks[Symbol.asyncIterator]()
     const giveUp = (): void => {
       this.#atSource.abort()
@@ -48,41 +49,49 @@ export class MemorySnapshot {
     }
     signal.addEventListener('abort', giveUp, { once: true })
     if (signal.aborted) giveUp()
-    let watch = sourceClock.setTimer(stallMs, () => check())
-    const check = (): void => {
-      const leftMs = this.#progressMs + stallMs - sourceClock.monotonicMs()
-      if (leftMs <= 0) giveUp()
-      else watch = sourceClock.setTimer(leftMs, check)
-    }
-    const installed = new Promise<boolean>(resolve => {
-      const answer = (isInstalled: boolean): void => back(() => resolve(isInstalled && this.#isWhole))
-      there(0, () => {
-        receive({ ...header, node: from, chunks: this.#receiving(iterator) }).then(answer, () => answer(false))
+    const watch = new StallWatch(sourceClock, snapshotStallMs, giveUp)
+    const onInstalling = (bytes: number): void => {
+      this.#workBytes += bytes
+      const [workBytes, now] = [this.#workBytes, targetClock.monotonicMs()]
+      if (now - this.#toldMs < progressIntervalMs || this.#atTarget.signal.aborted) return
+      this.#toldMs = now
+      back(() => {
+        watch.moved()
+        onProgress(workBytes)
       })
+    }
+    const ended = Promise.withResolvers<boolean>()
+    this.#atSource.signal.addEventListener('abort', () => ended.resolve(false), { once: true })
+    const answer = (isInstalled: boolean): void => back(() => ended.resolve(isInstalled && this.#isWhole))
+    there(0, () => {
+      const incoming = { ...header, node: from, chunks: this.#receiving(iterator, onInstalling), onInstalling }
+      receive(incoming).then(answer, () => answer(false))
     })
     try {
-      return await withDeadline(sourceClock, installed, 100 * stallMs, 'sending a snapshot', this.#atSource.signal)
-    } catch {
-      return false
+      return !this.#atSource.signal.aborted && (await ended.promise)
     } finally {
-      watch.cancel()
+      watch.close()
       signal.removeEventListener('abort', giveUp)
       iterator.return?.().then(undefined, () => undefined)
     }
   }
 
-  async *#receiving(iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
+  async *#receiving(
+    iterator: AsyncIterator<Uint8Array>,
+    onTaken: (bytes: number) => void,
+  ): AsyncGenerator<Uint8Array, undefined> {
     const { targetClock } = this.#route
     for (;;) {
       const next = await withDeadline(
         targetClock,
         this.#fetch(iterator),
-        stallMs,
+        snapshotStallMs,
         'receiving a snapshot',
         this.#atTarget.signal,
       )
       if (next.done === true) break
       yield next.value
+      onTaken(next.value.length)
     }
     this.#isWhole = true
     return undefined
@@ -93,7 +102,6 @@ export class MemorySnapshot {
     const { sourceClock, there } = this.#route
     return new Promise((resolve, reject) => {
       sourceClock.arriveAfter(0, () => {
-        this.#progressMs = sourceClock.monotonicMs()
         iterator.next().then(
           next => there(next.value?.length ?? 0, () => resolve(next)),
           (error: unknown) => there(0, () => reject(error)),

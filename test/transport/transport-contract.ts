@@ -90,9 +90,13 @@ export const oneOfEach: readonly Message[] = [
   { kind: 'read-index-response', ...base, context: 5, index: asIndex(8), rejected: false },
 ]
 
-export function outgoing(chunks: AsyncIterable<Uint8Array>): OutgoingSnapshot {
+export function outgoing(
+  chunks: AsyncIterable<Uint8Array>,
+  onProgress: (workBytes: number) => void = () => {},
+): OutgoingSnapshot {
   const descriptor = quorate.v1.RangeDescriptor.encode({ rangeId: 4, generation: 9, start: Uint8Array.of(1) }).finish()
-  return { rangeId: asRangeId(4), from: base.from, to: base.to, term: base.term, meta, descriptor, chunks }
+  const { from, to, term } = base
+  return { rangeId: asRangeId(4), from, to, term, meta, descriptor, chunks, onProgress }
 }
 
 export async function* chunksOf(...chunks: Uint8Array[]): AsyncGenerator<Uint8Array, undefined> {
@@ -211,6 +215,23 @@ export function transportContract(name: string, open: () => Promise<ContractWorl
       const { rangeId, from, to, term, descriptor } = sent
       expect(seen?.snapshot).toMatchObject({ node: n1, rangeId, from, to, term, meta })
       expect(Buffer.from(seen?.snapshot.descriptor ?? []).equals(Buffer.from(descriptor))).toBe(true)
+    })
+
+    it('tells how far a snapshot has come: what was received, and then what its receiver says of its installation', async () => {
+      const told: number[] = []
+      const total = 3 << 20
+      world.b.onSnapshot = async snapshot => {
+        await read(snapshot)
+        await until('all is told', () => {
+          snapshot.onInstalling(1)
+          return (told.at(-1) ?? 0) > total
+        })
+        return true
+      }
+      const chunks = chunksOf(...[1, 2, 3].map(fill => Buffer.alloc(1 << 20, fill)))
+      const sent = outgoing(chunks, workBytes => told.push(workBytes))
+      expect(await world.a.transport.sendSnapshot(n2, sent, AbortSignal.timeout(10_000))).toBe(true)
+      expect(told).toEqual([...told].sort((x, y) => x - y))
     })
 
     it('says that a snapshot was not installed when the receiver refuses it or throws', async () => {

@@ -440,8 +440,8 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/store.ts',
-        find: 'const target = replica.retention.flushed(flushed, replica.appendedBytes, needed)\n',
-        replace: 'const target = flushed >= 0 && needed >= 0 ? replica.state.appliedIndex : undefined\n',
+        find: 'const target = replica.retention.flushed(flushed, replica.holds.needed)\n',
+        replace: 'const target = flushed >= 0 ? replica.state.appliedIndex : undefined\n',
       },
       {
         file: replicaLog,

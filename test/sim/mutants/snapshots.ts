@@ -172,8 +172,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/log-retention.ts',
-        find: 'behind >= this.#retainedBytes &&',
-        replace: 'behind >= 0 &&',
+        find: 'this.#appendedBytes - bytes >= this.retainedBytes',
+        replace: 'this.#appendedBytes - bytes >= 0',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/range/log-retention.test.ts' },
@@ -185,11 +185,69 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/log-retention.ts',
-        find: '(sample.index <= needed || behind >= this.#heldBytes)',
-        replace: '(needed >= 0 || behind >= this.#heldBytes)',
+        find: 'index <= flushed && index <= needed &&',
+        replace: 'index <= flushed && needed >= 0 &&',
       },
     ],
-    caughtBy: { kind: 'unit', test: 'test/range/log-retention.test.ts' },
+    caughtBy: { kind: 'unit', test: 'test/sim/slow-newcomers.test.ts' },
+  },
+  {
+    name: 'log-held-by-time',
+    rows: [25, 29],
+    does: 'A follower holds the log that it needs for half a minute, whatever progress it makes.',
+    edits: [
+      {
+        file: 'src/range/log-holds.ts',
+        find: 'if (has >= last || holder.gainedBytes - holder.progressBytes >= Math.max(1, slowedForBytes)) {',
+        replace: 'if (has >= last) {',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/sim/slow-newcomers.test.ts', name: 'a quarter of an hour' },
+  },
+  {
+    name: 'log-cut-at-its-budget',
+    rows: [25, 29],
+    does: 'Where followers hold more log than their budget, it is cut instead of slowing writes: the newcomer begins anew.',
+    edits: [
+      {
+        file: 'src/range/held-log-budget.ts',
+        find: '      if (waitMs > 0) {\n',
+        replace: '      if (waitMs > Number.MAX_VALUE) {\n',
+      },
+      {
+        file: 'src/range/log-holds.ts',
+        find: '    this.#heldBytes = Math.max(0, lacking - this.#retention.retainedBytes)\n',
+        replace:
+          '    this.#heldBytes = Math.max(0, lacking - this.#retention.retainedBytes)\n    if (slowedForBytes > 0) this.#needed = asIndex(Number.MAX_SAFE_INTEGER)\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/sim/slow-newcomers.test.ts', name: 'than may be held' },
+  },
+  {
+    name: 'snapshot-ended-by-total-time',
+    rows: [25],
+    does: 'A sender gives a snapshot up after a time, whatever its progress.',
+    edits: [
+      {
+        file: 'src/transport/stall-guard.ts',
+        find: '  moved(): void {\n    this.#movedMs = this.#clock.monotonicMs()\n',
+        replace: '  moved(): void {\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/sim/slow-newcomers.test.ts', name: 'a quarter of an hour' },
+  },
+  {
+    name: 'install-ended-by-total-time',
+    rows: [25],
+    does: 'A receiver gives a snapshot up after a time, whatever its progress.',
+    edits: [
+      {
+        file: 'src/range/snapshot-intake.ts',
+        find: 'if (steps === this.#steps || replica.stopped !== undefined) return false',
+        replace: 'if (steps >= 0) return false',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/sim/slow-newcomers.test.ts', name: 'a quarter of an hour' },
   },
   {
     name: 'old-state-over-snapshot',
