@@ -56,6 +56,8 @@ export interface NodeLimits {
    * of it is used, writes are slowed: without the log each such follower would need a snapshot, and the next one as well.
    */
   readonly logHeldBytes: number
+  /** A follower without any progress for so long holds no log; long enough for a restart, short enough for a dead one. */
+  readonly logHeldStallMs: number
   /** Small, so that each arrives long before a stall is suspected, on a thin link too: 4 KiB a second are enough. */
   readonly snapshotChunkBytes: number
   readonly logBytes: number
@@ -89,6 +91,7 @@ export const defaultLimits: NodeLimits = {
   unappliedBytes: 64 * mebibyte,
   logRetainedBytes: 64 * mebibyte,
   logHeldBytes: 512 * mebibyte,
+  logHeldStallMs: 30_000,
   snapshotChunkBytes: chunkBytesDefault,
   logBytes: 2_048 * mebibyte,
   logSegmentBytes: defaultSegmentBytes,

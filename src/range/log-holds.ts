@@ -1,14 +1,12 @@
 // Which log a leader keeps for followers that catch up, beyond what it keeps anyway. A follower holds what it lacks, and while
 // a snapshot is on its way, what comes after that; else each snapshot would be too old by the time it is installed, and the
 // next one as well (hashicorp/raft#212, braft#528). However long that takes: what counts is progress. A follower whose log
-// does not grow, or whose snapshot does not go on, for `heldStallMs` holds nothing until it does again; one that does not
+// does not grow, or whose snapshot does not go on, for `stallMs` holds nothing until it does again; one that does not
 // even answer holds nothing that others are slowed for.
 
 import { type Index, type ReplicaId, asIndex } from '../base/ids.ts'
 import type { ProgressStatus, RaftStatus } from '../raft/types.ts'
 import type { LogRetention } from './log-retention.ts'
-
-export const heldStallMs = 30_000
 
 interface Holder {
   /** Everything above it is needed. */
@@ -23,13 +21,15 @@ interface Holder {
 
 export class LogHolds {
   readonly #retention: LogRetention
+  readonly #stallMs: number
   readonly #holders = new Map<ReplicaId, Holder>()
   readonly #streams = new Map<ReplicaId, { readonly index: Index; readonly workBytes: number }>()
   #needed = asIndex(Number.MAX_SAFE_INTEGER)
   #heldBytes = 0
 
-  constructor(retention: LogRetention) {
+  constructor(retention: LogRetention, stallMs: number) {
     this.#retention = retention
+    this.#stallMs = stallMs
   }
 
   /** Somebody needs everything above it. */
@@ -52,7 +52,7 @@ export class LogHolds {
   }
 
   /**
-   * `slowedForBytes`: writes are slowed for the holders, each of which has to gain so many bytes within `heldStallMs`; 0: they are
+   * `slowedForBytes`: writes are slowed for the holders, each of which has to gain so many bytes within `stallMs`; 0: they are
    * not, and anything is progress. Looked at before every truncation, and every second or so.
    */
   look(status: RaftStatus, truncatedIndex: Index, nowMs: number, slowedForBytes: number): void {
@@ -90,8 +90,8 @@ export class LogHolds {
       holder.progressBytes = holder.gainedBytes
     }
     // While it installs a snapshot, a replica answers nothing else.
-    if (slowedForBytes > 0 && !recentActive && state !== 'snapshot') holder.progressMs = nowMs - heldStallMs
-    return nowMs - holder.progressMs < heldStallMs
+    if (slowedForBytes > 0 && !recentActive && state !== 'snapshot') holder.progressMs = nowMs - this.#stallMs
+    return nowMs - holder.progressMs < this.#stallMs
   }
 
   /** Since the last look; a stream that begins anew begins at nothing. */

@@ -24,6 +24,7 @@ export interface ReplicaLimits {
   readonly unappliedBytes: number
   readonly logRetainedBytes: number
   readonly logHeldBytes: number
+  readonly logHeldStallMs: number
   readonly snapshotChunkBytes: number
   /** The log's segments on disk; past it writes wait for old ones to go. */
   readonly logBytes: number

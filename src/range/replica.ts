@@ -86,7 +86,7 @@ export class Replica {
     this.replicaId = log.replicaId
     this.#state = state
     this.retention = new LogRetention(host.limits.logRetainedBytes)
-    this.holds = new LogHolds(this.retention)
+    this.holds = new LogHolds(this.retention, host.limits.logHeldStallMs)
     this.#descriptor = decodeDescriptor(state.descriptor)
     this.#raft = createRaft(
       {

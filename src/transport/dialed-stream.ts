@@ -17,6 +17,8 @@ const greeting = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'),
   Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
 ])
+/** Slower, and a link is as good as none. */
+const bytesPerMsMin = 16
 const backoffMinMs = 50
 const backoffMaxMs = 250
 
@@ -32,7 +34,10 @@ export interface DialedStreamOptions {
   readonly pingIntervalMs: number
   /** An attempt not welcomed by then is abandoned. */
   readonly connectTimeoutMs: number
-  /** A stream on which a ping goes unanswered, and nothing else comes, for so long is abandoned. */
+  /**
+   * A stream on which a ping goes unanswered, and nothing else comes, for so long is abandoned; later, where the largest of
+   * what was written takes longer on a link of `bytesPerMsMin`: it may be on its way, and the answer comes after it.
+   */
   readonly silenceMs: number
   /** Written and not yet taken by the connection; past it `writable` is false. */
   readonly outstandingBytesMax: number
@@ -54,6 +59,8 @@ interface Attempt {
   client: Client | undefined
   call: ClientDuplexStream<Uint8Array, Uint8Array> | undefined
   outstandingBytes: number
+  /** Of all that was written at once. */
+  largestBytes: number
   blocked: boolean
   heardMs: number
   /** When the oldest ping that nothing has followed was sent. */
@@ -88,9 +95,12 @@ export class DialedStream {
     this.#write(must(this.#attempt), bytes)
   }
 
-  /** Gives the present attempt up, as the watchdog would. */
-  abandon(reason: string): void {
-    if (this.#attempt !== undefined) this.#end(this.#attempt, reason)
+  /** Gives the present attempt up, as the watchdog would, unless it was heard less than `silentMs` ago. */
+  abandon(reason: string, silentMs: number): void {
+    const attempt = this.#attempt
+    if (attempt === undefined) return
+    const isHeard = attempt.phase === 'ready' && this.#options.clock.monotonicMs() - attempt.heardMs < silentMs
+    if (!isHeard) this.#end(attempt, reason)
   }
 
   close(): void {
@@ -110,6 +120,7 @@ export class DialedStream {
       client: undefined,
       call: undefined,
       outstandingBytes: 0,
+      largestBytes: 0,
       blocked: false,
       heardMs: now,
       pingedMs: undefined,
@@ -171,6 +182,7 @@ export class DialedStream {
 
   #write(attempt: Attempt, bytes: Uint8Array): void {
     attempt.outstandingBytes += bytes.length
+    attempt.largestBytes = Math.max(attempt.largestBytes, bytes.length)
     if (attempt.outstandingBytes >= this.#options.outstandingBytesMax) attempt.blocked = true
     // grpc-js takes everything at once; its callback, though, waits for the connection's flow control.
     must(attempt.call).write(bytes, () => {
@@ -200,7 +212,10 @@ export class DialedStream {
         this.#end(attempt, `not ready within ${connectTimeoutMs} ms`)
         return
       }
-    } else if (attempt.pingedMs !== undefined && now - attempt.pingedMs >= silenceMs) {
+    } else if (
+      attempt.pingedMs !== undefined &&
+      now - attempt.pingedMs >= silenceMs + attempt.largestBytes / bytesPerMsMin
+    ) {
       this.#end(attempt, `silent for ${Math.round(now - attempt.heardMs)} ms`)
       return
     } else if (attempt.pingedMs === undefined || !attempt.blocked) {

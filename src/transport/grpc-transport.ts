@@ -208,9 +208,10 @@ class GrpcTransportAdapter implements GrpcTransport {
         onUnreachable: () => this.#reportUnreachable(address.node),
         onClockAhead: () => this.#gate.refusedBy(address.node, this.#reachable()),
         onDown: wasReady => {
-          // Whatever cut the fast channel has cut the slow one, which would notice much later.
+          // Whatever cut the fast channel has cut the slow one, which would notice much later; but where both share a thin
+          // link, it is the fast one that is late, and what is on its way on the other arrives.
           if (channel === 'control' && wasReady)
-            this.#peers.get(address.node)?.append.abandon('the control stream broke')
+            this.#peers.get(address.node)?.append.abandon('the control stream broke', this.#options.electionTimeoutMs)
         },
       })
     return { address, control: open('control'), append: open('append') }

@@ -93,8 +93,9 @@ export class PeerLink {
     this.#scheduleFlush()
   }
 
-  abandon(reason: string): void {
-    this.#stream.abandon(reason)
+  /** Unless the peer was heard on it less than `silentMs` ago. */
+  abandon(reason: string, silentMs: number): void {
+    this.#stream.abandon(reason, silentMs)
   }
 
   close(): void {

@@ -7,6 +7,7 @@ export const frameBytesMax = 1 << 20
 /** An append carries at least one entry, however large; this is above every limit on those. */
 export const receiveBytesMax = 16 << 20
 const windowBytes = 4 << 20
+const keepaliveTimeoutMs = 300_000
 
 export type BytesMethod = MethodDefinition<Uint8Array, Uint8Array>
 
@@ -53,9 +54,10 @@ export const peerClientOptions: ChannelOptions = {
   'grpc.service_config_disable_resolution': 1,
   'grpc.max_receive_message_length': receiveBytesMax,
   'grpc.max_send_message_length': receiveBytesMax,
-  // The links' own watchdogs are faster; this ends what they have abandoned.
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 10_000,
+  // The links' own watchdogs are faster; this ends what they have abandoned. It waits long: on a thin link its ping is behind
+  // megabytes in the buffers of the kernel, and an end would throw those away.
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
   'grpc.keepalive_permit_without_calls': 1,
   'grpc-node.flow_control_window': windowBytes,
 }
@@ -66,6 +68,6 @@ export const peerServerOptions: ChannelOptions = {
   'grpc.max_send_message_length': receiveBytesMax,
   'grpc-node.max_session_memory': 64,
   // A dialler that vanished without a word is noticed and its connection dropped.
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
 }

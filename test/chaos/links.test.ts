@@ -10,6 +10,8 @@ import { chaosSuite, type Scene } from './chaos-suite.ts'
 
 const { READ_KIND_LINEARIZABLE } = quorate.v1.ReadKind
 const latencyMs = 120
+/** A second. */
+const thinKilobytes = 500
 
 async function cutOffLeader({ cluster, load }: Scene, how: 'drop' | 'hold'): Promise<void> {
   const old = await cluster.leader()
@@ -70,6 +72,41 @@ chaosSuite('links', {}, ({ scenario }) => {
     const commit = must(await cluster.viewOf(leader)).commit
     expect((await cluster.viewOf(slow))?.applied ?? 0).toBeLessThan(commit)
   })
+
+  scenario(
+    'a follower behind a link that carries less than is written goes on steadily, and is level soon after',
+    async ({ cluster }) => {
+      const leader = await cluster.leader()
+      const slow = must(cluster.others(leader.name)[0])
+      const before = must(await cluster.viewOf(leader))
+      const applied = async () => must(await cluster.viewOf(slow)).applied
+      await cluster.link(leader.name, slow.name).thin(thinKilobytes)
+      const value = Buffer.alloc(20_000, 'v')
+      const puts = 200
+      await using client = connect(cluster.url)
+      const seen = [await applied()]
+      for (let part = 0; part < 4; part++) {
+        await Promise.all(Array.from({ length: puts / 4 }, (_, at) => client.put(`thin ${at}`, value)))
+        seen.push(await applied())
+      }
+      const commit = must(await cluster.viewOf(leader)).commit
+      // The effect: it is behind what the others have committed by then.
+      expect(must(seen.at(-1))).toBeLessThan(commit)
+      // Each second it goes on, until it has what was committed when the load ended: in little more than its link needs for all.
+      const limitMs = ((puts * value.length) / (thinKilobytes * 1_000)) * 1_000 * 1.5 + 3_000
+      let last = must(seen.at(-1))
+      await until(
+        'it is level',
+        async () => {
+          last = Math.max(last, await applied())
+          return last >= commit
+        },
+        { limitMs },
+      )
+      const after = must(await cluster.viewOf(leader))
+      expect({ leader: after.leader, term: after.term }).toEqual({ leader: before.leader, term: before.term })
+    },
+  )
 
   scenario('a leader whose links lost everything, and are reset on healing, comes back', scene =>
     cutOffLeader(scene, 'drop'),

@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { asIndex, asReplicaId, asTerm } from '../../src/base/ids.ts'
 import type { ProgressStatus, RaftStatus } from '../../src/raft/types.ts'
 import { HeldLogBudget } from '../../src/range/held-log-budget.ts'
-import { LogHolds, heldStallMs } from '../../src/range/log-holds.ts'
+import { LogHolds } from '../../src/range/log-holds.ts'
 import { LogRetention } from '../../src/range/log-retention.ts'
 
+const heldStallMs = 30_000
 const nobody = Number.MAX_SAFE_INTEGER
 const entryBytes = 64 * 1024
 const retainedBytes = 10 * entryBytes
@@ -14,7 +15,7 @@ const follower = asReplicaId(2)
 /** A leader's log of entries of 64 KiB, and what it knows of one follower. */
 class Leader {
   readonly retention = new LogRetention(retainedBytes)
-  readonly holds = new LogHolds(this.retention)
+  readonly holds = new LogHolds(this.retention, heldStallMs)
   readonly log = { truncatedIndex: asIndex(20) }
   last = 20
   nowMs = 0
@@ -137,7 +138,7 @@ describe('the budget of what followers hold', () => {
     expect(writeFor1s(59, 20)).toBe(59)
     expect(writeFor1s(1, 20)).toBe(1)
     expect(warned).toEqual([])
-    expect(budget.admit({ holds: new LogHolds(new LogRetention(1)) }, entryBytes)).toBeUndefined()
+    expect(budget.admit({ holds: new LogHolds(new LogRetention(1), heldStallMs) }, entryBytes)).toBeUndefined()
   })
 
   it('slows writes to the pace of the follower that catches up, and never uses itself up', () => {

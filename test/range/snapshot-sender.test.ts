@@ -25,7 +25,7 @@ function createSender(
     isLeader: true,
     term: asTerm(7),
     memberOf: () => ({ replicaId: asReplicaId(2), node: asNodeId('n2'), storeId: replicaStore }),
-    holds: new LogHolds(new LogRetention(1)),
+    holds: new LogHolds(new LogRetention(1), 1),
     snapshotReported: (_to: number, _index: number, installed: boolean) => reports.push(installed),
   }
   const transport: Pick<Transport, 'sendSnapshot'> = {

@@ -16,6 +16,7 @@ const limitMs = 30_000
 const shortLog = {
   ...defaultLimits,
   logRetainedBytes: 1,
+  logHeldStallMs: 1_000,
   logSegmentBytes: 131_072,
   engineFlushMs: 20,
   drainMs: 1_000,

@@ -76,6 +76,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       logRetainedBytes: pick(1, 2_000, 64 * mebibyte),
       logSegmentBytes: pick(8_192, 32_768, 131_072),
       snapshotChunkBytes: 4_096,
+      logHeldStallMs: [2_000, 5_000, 30_000][seed % 3] as number,
       historyRetentionMs: pick(2_000, 10_000, 600_000),
       promoteLagEntries: [4, 64, 1_024][seed % 3] as number,
       drainMs: 1_000,

@@ -82,6 +82,11 @@ export class Link {
     }
   }
 
+  /** Carries so much of what the dialler says, and its answers as quickly as ever. */
+  async thin(kilobytesPerSecond: number): Promise<void> {
+    await this.#toxic('bandwidth', 'upstream', { rate: kilobytesPerSecond })
+  }
+
   /** Each end learns so much later that the other has closed. */
   async slowClose(delayMs: number): Promise<void> {
     for (const stream of ['upstream', 'downstream'] as const)

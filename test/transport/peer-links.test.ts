@@ -3,12 +3,15 @@ import { once } from 'node:events'
 import { Client, credentials } from '@grpc/grpc-js'
 import { afterEach, describe, expect, it } from 'vitest'
 import { asClusterId, asNodeId } from '../../src/base/ids.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
+import { DialedStream } from '../../src/transport/dialed-stream.ts'
 import { createHello } from '../../src/transport/hello.ts'
 import { encodeFrame } from '../../src/transport/message-codec.ts'
 import { peerMethods } from '../../src/transport/peer-service.ts'
 import { freePorts } from '../support/free-ports.ts'
 import { until } from '../support/until.ts'
-import { type GrpcNode, electionTimeoutMs, openGrpcNode, openGrpcPair, storeOf } from './grpc-world.ts'
+import { type GrpcNode, createTestNode, electionTimeoutMs, openGrpcNode, openGrpcPair, storeOf } from './grpc-world.ts'
+import { TcpProxy } from './tcp-proxy.ts'
 import { append, connected, heartbeat, outgoing } from './transport-contract.ts'
 
 const n1 = asNodeId('n1')
@@ -101,6 +104,41 @@ describe('a link to a peer', () => {
     await until('the newest arrives', () => indexes().includes(30 as never))
     expect(indexes()).not.toContain(1)
     expect(indexes()).toEqual([...indexes()].sort((x, y) => x - y))
+  })
+
+  it('is not taken for dead while one large message is on its way over a thin link', async () => {
+    const b = keep(await openGrpcNode('n2'))
+    const a = createTestNode('n1')
+    const proxy = keep(await TcpProxy.open(b.server.port))
+    const frame = { clock: 0, rawClock: 0, flushMicros: 0, freeBytes: 0, draining: false, hello: undefined }
+    const downs: string[] = []
+    const silenceMs = 250
+    const stream = keep(
+      new DialedStream({
+        clock: systemClock,
+        address: `127.0.0.1:${proxy.port}`,
+        method: peerMethods.Append,
+        hello: () =>
+          encodeFrame({ ...frame, hello: createHello(a.context, { node: n2, storeId: storeOf('n2') }), messages: [] }),
+        ping: () => encodeFrame({ ...frame, messages: [] }),
+        pingIntervalMs: silenceMs / 5,
+        connectTimeoutMs: 2_000,
+        silenceMs,
+        outstandingBytesMax: 1 << 20,
+        onMessage: () => 'welcome',
+        onReady: () => {},
+        onDrain: () => {},
+        onDown: reason => downs.push(reason),
+      }),
+    )
+    await until('it is welcome', () => stream.ready)
+    const bytes = 100_000
+    proxy.thin(bytes / (6 * silenceMs))
+    const start = performance.now()
+    stream.write(encodeFrame({ ...frame, messages: [append(1, Buffer.alloc(bytes))] }))
+    await until('it arrives', () => b.received.length > 0)
+    expect(performance.now() - start).toBeGreaterThan(4 * silenceMs)
+    expect(downs).toEqual([])
   })
 
   it('is refused by a node of another cluster, and both sides say why, once', async () => {

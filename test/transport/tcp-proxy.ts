@@ -1,10 +1,11 @@
-// A proxy for one directed link: passes bytes, swallows them (a black hole), or resets what stands.
+// A proxy for one directed link: passes bytes, at once or slowly, swallows them (a black hole), or resets what stands.
 
 import { once } from 'node:events'
 import { type Server, type Socket, connect, createServer } from 'node:net'
 
 interface ProxyState {
   swallowing: boolean
+  bytesPerMs: number
   accepted: number
   open: number
 }
@@ -17,7 +18,7 @@ export class TcpProxy {
 
   static async open(targetPort: number): Promise<TcpProxy> {
     const sockets = new Set<Socket>()
-    const state = { swallowing: false, accepted: 0, open: 0 }
+    const state = { swallowing: false, bytesPerMs: Number.POSITIVE_INFINITY, accepted: 0, open: 0 }
     const hold = (socket: Socket): void => {
       sockets.add(socket)
       socket.on('error', () => {})
@@ -37,8 +38,13 @@ export class TcpProxy {
         [target, client],
       ] as const) {
         // What is swallowed stays swallowed: a connection that lost bytes is of no use after healing.
+        let freeMs = 0
         source.on('data', bytes => {
-          if (!state.swallowing) sink.write(bytes)
+          if (state.swallowing) return
+          const now = performance.now()
+          freeMs = Math.max(freeMs, now) + bytes.length / state.bytesPerMs
+          if (freeMs - now < 1) sink.write(bytes)
+          else setTimeout(() => sink.write(bytes), freeMs - now)
         })
         source.on('close', () => {
           if (!state.swallowing) sink.destroy()
@@ -74,6 +80,11 @@ export class TcpProxy {
 
   pass(): void {
     this.#state.swallowing = false
+  }
+
+  /** Each connection carries so much, in each direction; what is late stays in order. */
+  thin(bytesPerMs: number): void {
+    this.#state.bytesPerMs = bytesPerMs
   }
 
   reset(): void {

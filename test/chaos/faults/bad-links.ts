@@ -92,6 +92,21 @@ export function gray(prng: Prng): Badness {
   }
 }
 
+/** Less than the workload writes: whoever is behind such a link falls behind, and must be level once it is healed. */
+export function thin(prng: Prng): Badness {
+  const rate = between(prng, 5, 25)
+  return {
+    describe: `${rate} KB/s, less than is written`,
+    apply: link => link.thin(rate),
+    async shows(link) {
+      // Half a second of what it carries, before the ping.
+      const ballastBytes = rate * 500
+      const { outcome, tookMs } = await probe(link.listen, { ballastBytes, pingsLast: true, limitMs: 3_000 })
+      return outcome === 'answered' && tookMs >= 300
+    },
+  }
+}
+
 export function limited(prng: Prng): Badness {
   const bytes = between(prng, 1_000, 60_000)
   return {
@@ -118,6 +133,7 @@ export function closingLate(prng: Prng): Badness {
 
 export const badPeerLinks: readonly Fault[] = [
   badLinks('gray links', gray),
+  badLinks('thin links', thin),
   badLinks('connections reset', resetting),
   badLinks('connections limited', limited),
   badLinks('connections closed late', closingLate),

@@ -15,6 +15,8 @@ export interface ProbeOptions {
   readonly limitMs?: number
   /** Sent after the ping, as frames of a type nobody knows, which a server must ignore. */
   readonly ballastBytes?: number
+  /** The ping comes after the ballast: it is answered once that is across. */
+  readonly pingsLast?: boolean
   /** Nonsense instead of HTTP/2: the server hangs up. */
   readonly nonsense?: boolean
 }
@@ -40,9 +42,10 @@ function holdsPong(bytes: Buffer): boolean {
   return false
 }
 
-/** `answered`: the ping came back, and (with ballast) the connection outlived what followed until the limit. */
+/** `answered`: the ping came back, and (with ballast after it) the connection outlived what followed until the limit. */
 export async function probe(address: string, options: ProbeOptions = {}): Promise<Probe> {
-  const { limitMs = 400, ballastBytes = 0, nonsense = false } = options
+  const { limitMs = 400, ballastBytes = 0, pingsLast = false, nonsense = false } = options
+  const ping = frame(pingType, Buffer.alloc(8))
   const [host = '', port = ''] = address.split(':')
   const start = performance.now()
   const socket = connect({ host, port: Number(port) })
@@ -57,14 +60,15 @@ export async function probe(address: string, options: ProbeOptions = {}): Promis
       socket.write(
         nonsense
           ? Buffer.alloc(64, 'x')
-          : Buffer.concat([preface, frame(4, Buffer.alloc(0)), frame(pingType, Buffer.alloc(8))]),
+          : Buffer.concat([preface, frame(4, Buffer.alloc(0)), ...(pingsLast ? [] : [ping])]),
       )
       for (let left = ballastBytes; left > 0; left -= frameBytesMax)
         socket.write(frame(unknownType, Buffer.alloc(Math.min(left, frameBytesMax))))
+      if (pingsLast) socket.write(ping)
     })
     socket.on('data', bytes => {
       received = Buffer.concat([received, bytes])
-      if (!nonsense && ballastBytes === 0 && holdsPong(received)) end('answered')
+      if (!nonsense && (ballastBytes === 0 || pingsLast) && holdsPong(received)) end('answered')
     })
     socket.on('error', error => end((error as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'refused' : 'reset'))
     socket.on('end', () => end('closed'))

@@ -23,7 +23,14 @@ export const slowDisks: Conditions = {
 
 /** Whoever falls behind needs a snapshot. */
 export const shortLogs: Conditions = {
-  limits: { ...defaultLimits, engineFlushMs: 50, logRetainedBytes: 1, logSegmentBytes: 8_192, drainMs: 1_000 },
+  limits: {
+    ...defaultLimits,
+    engineFlushMs: 50,
+    logRetainedBytes: 1,
+    logHeldStallMs: 1_500,
+    logSegmentBytes: 8_192,
+    drainMs: 1_000,
+  },
 }
 
 /** More is written than the append channels carry, whose heartbeats and commits go as quickly as ever. */
