@@ -206,16 +206,14 @@ export class DialedStream {
     const attempt = this.#attempt
     if (this.#closed || attempt === undefined) return
     const { clock, connectTimeoutMs, silenceMs } = this.#options
+    const patienceMs = silenceMs + attempt.largestBytes / bytesPerMsMin
     const now = clock.monotonicMs()
     if (attempt.phase !== 'ready') {
       if (now - attempt.startedMs >= connectTimeoutMs) {
         this.#end(attempt, `not ready within ${connectTimeoutMs} ms`)
         return
       }
-    } else if (
-      attempt.pingedMs !== undefined &&
-      now - attempt.pingedMs >= silenceMs + attempt.largestBytes / bytesPerMsMin
-    ) {
+    } else if (attempt.pingedMs !== undefined && now - attempt.pingedMs >= patienceMs) {
       this.#end(attempt, `silent for ${Math.round(now - attempt.heardMs)} ms`)
       return
     } else if (attempt.pingedMs === undefined || !attempt.blocked) {

@@ -140,7 +140,9 @@ export class Nemesis {
         return `${node.name} to ${other.name} ${dice[1] % 30} %`
       case 'slow-link': {
         const delayMaxMs = 20 + (dice[1] % 500)
-        network.setFaults({ ...options.link, delayMaxMs, reorder: dice[2] % 2 === 0 }, node.name, other.name)
+        // All its channels alike.
+        const slow = { ...options.link, lanes: {}, delayMaxMs, reorder: dice[2] % 2 === 0 }
+        network.setFaults(slow, node.name, other.name)
         this.#later(forMs, () => network.setFaults(undefined, node.name, other.name))
         return `${node.name} to ${other.name} ${delayMaxMs} ms`
       }

@@ -139,6 +139,11 @@ describe('a link to a peer', () => {
     await until('it arrives', () => b.received.length > 0)
     expect(performance.now() - start).toBeGreaterThan(4 * silenceMs)
     expect(downs).toEqual([])
+    // Nor is it given up with a channel beside it, as long as it is heard.
+    stream.abandon('the other broke', 60_000)
+    expect(downs).toEqual([])
+    stream.abandon('the other broke', 0)
+    expect(downs).toEqual(['the other broke'])
   })
 
   it('is refused by a node of another cluster, and both sides say why, once', async () => {

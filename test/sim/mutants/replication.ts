@@ -22,6 +22,19 @@ export const replicationMutants: readonly Mutant[] = [
     caughtBy: { kind: 'sim', seed: 1, kinds: ['thin-append'], overrides: thinAppends },
   },
   {
+    name: 'large-message-taken-for-silence',
+    rows: [76],
+    does: 'A stream is given up while a large message is on its way over a thin link, and then sent again, for ever.',
+    edits: [
+      {
+        file: 'src/transport/dialed-stream.ts',
+        find: 'const patienceMs = silenceMs + attempt.largestBytes / bytesPerMsMin\n',
+        replace: 'const patienceMs = bytesPerMsMin > 0 ? silenceMs : 0\n',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/transport/peer-links.test.ts', name: 'is not taken for dead' },
+  },
+  {
     name: 'probes-flood-a-thin-link',
     rows: [76],
     does: 'Each heartbeat that is answered sends the same entries again, for as long as they are on their way.',
