@@ -63,8 +63,8 @@ export class LogHolds {
     for (const follower of followers) {
       const has = this.#hasOf(follower)
       // Whoever lacks what is truncated already gets a snapshot in any case.
-      if (has < truncatedIndex) this.#holders.delete(follower.replica)
-      else if (this.#isHolding(follower, has, status.lastIndex, nowMs, slowedForBytes) && has < this.#needed)
+      if (has < truncatedIndex) continue
+      if (this.#isHolding(follower, has, status.lastIndex, nowMs, slowedForBytes) && has < this.#needed)
         this.#needed = has
     }
     const lacking = this.#retention.bytesAbove(this.#needed)
@@ -84,8 +84,9 @@ export class LogHolds {
       holder = { has, progressMs: nowMs, ...none }
       this.#holders.set(replica, holder)
     }
-    holder.gainedBytes += this.#gained(holder, replica, has)
-    if (has >= last || holder.gainedBytes - holder.progressBytes >= Math.max(1, slowedForBytes)) {
+    const isNewChance = this.#isNewChance(holder, replica)
+    holder.gainedBytes += this.#gained(holder, follower, has)
+    if (isNewChance || has >= last || holder.gainedBytes - holder.progressBytes >= Math.max(1, slowedForBytes)) {
       holder.progressMs = nowMs
       holder.progressBytes = holder.gainedBytes
     }
@@ -94,10 +95,16 @@ export class LogHolds {
     return nowMs - holder.progressMs < this.#stallMs
   }
 
-  /** Since the last look; a stream that begins anew begins at nothing. */
-  #gained(holder: Holder, replica: ReplicaId, has: Index): number {
+  /** A snapshot begins, and the one before was not in vain from its start. */
+  #isNewChance({ streamIndex, streamBytes }: Holder, replica: ReplicaId): boolean {
+    const stream = this.#streams.get(replica)
+    return stream !== undefined && stream.index !== streamIndex && (streamIndex === 0 || streamBytes > 0)
+  }
+
+  /** Since the last look. Neither is it progress that a newer snapshot begins further on, nor what it begins with. */
+  #gained(holder: Holder, { replica, state }: ProgressStatus, has: Index): number {
     let gained = 0
-    if (has > holder.has)
+    if (has > holder.has && state !== 'snapshot')
       gained += Math.max(1, this.#retention.bytesAbove(holder.has) - this.#retention.bytesAbove(has))
     holder.has = has
     const stream = this.#streams.get(replica)

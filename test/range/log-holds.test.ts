@@ -38,6 +38,7 @@ class Leader {
       recentActive: true,
       learner: false,
       silentTicks: 0,
+      held: false,
     })
     const progress = [of(self, this.last), { ...of(follower, 20), ...this.progress }]
     return { id: self, role: 'leader', lastIndex: asIndex(this.last), progress } as unknown as RaftStatus
@@ -95,6 +96,23 @@ describe('a follower that catches up', () => {
     leader.holds.streamed(follower, asIndex(500), 7)
     expect(leader.look(0, { state: 'snapshot', next: asIndex(21) })).toBe(500)
     expect(leader.look(heldStallMs)).toBe(nobody)
+  })
+
+  it('holds nothing for snapshots that are all in vain, and again for one that is not', () => {
+    const leader = new Leader().append(1_000)
+    const begin = (index: number): number => {
+      leader.holds.streamed(follower, asIndex(index), 0)
+      return leader.look(1, { state: 'snapshot', ...at(0), next: asIndex(21) })
+    }
+    const fail = (): number => {
+      leader.holds.streamEnded(follower)
+      return leader.look(1, { state: 'probe', next: asIndex(1) })
+    }
+    expect([begin(100), fail()]).toEqual([100, nobody])
+    expect([begin(200), leader.look(heldStallMs), fail(), begin(300)]).toEqual([200, nobody, nobody, nobody])
+    leader.holds.streamed(follower, asIndex(300), 5)
+    expect(leader.look(1)).toBe(300)
+    expect([fail(), leader.look(heldStallMs), begin(400)]).toEqual([nobody, nobody, 400])
   })
 
   it('has to gain what is asked in that time, and to answer, where writes are slowed for it', () => {

@@ -2,6 +2,7 @@
 // What was broken for a while is mended when its time is over; what must be noticed is checked for having been noticed.
 
 import type { Prng } from '../../src/base/prng.ts'
+import type { LaneTraits } from '../transport/memory-network.ts'
 
 export const faultKinds = [
   'cut-both',
@@ -117,5 +118,15 @@ export function drawFaults(
     const isLong = prng.below(3) === 0
     const forMs = span.electionTimeoutMs * (isLong ? 4 + prng.next() * 20 : prng.next() * 4)
     faults.push({ atMs, kind, dice: [prng.below(1 << 30), prng.below(1 << 30), prng.below(1 << 30)], forMs })
+  }
+}
+
+/** A channel that carries less than is written, and may have to drop what waits. */
+export function thinLane([, rate, waiting]: Fault['dice']): LaneTraits {
+  return {
+    delayMinMs: 0,
+    delayMaxMs: waiting % 50,
+    bytesPerMs: 0.1 + (rate % 100) / 10,
+    waitingBytesMax: 2_000 + (waiting % 60_000),
   }
 }

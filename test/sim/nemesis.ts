@@ -8,7 +8,7 @@ import { decodeFlushHeader, decodeSegmentHeader, flushMagic, segmentSeed } from 
 import { rangeOne } from '../../src/range/store.ts'
 import type { FakeLogFiles } from '../log/fake-log-files.ts'
 import { call } from './client.ts'
-import type { Fault, FaultKind } from './faults.ts'
+import { type Fault, type FaultKind, thinLane } from './faults.ts'
 import type { EngineOperation } from './sim-engine.ts'
 import { type SimNode, isDamage } from './sim-node.ts'
 import type { World } from './world.ts'
@@ -141,18 +141,13 @@ export class Nemesis {
       case 'slow-link': {
         const delayMaxMs = 20 + (dice[1] % 500)
         // All its channels alike.
-        const slow = { ...options.link, lanes: {}, delayMaxMs, reorder: dice[2] % 2 === 0 }
-        network.setFaults(slow, node.name, other.name)
+        const all = { ...options.link, lanes: {}, delayMaxMs, reorder: dice[2] % 2 === 0 }
+        network.setFaults(all, node.name, other.name)
         this.#later(forMs, () => network.setFaults(undefined, node.name, other.name))
         return `${node.name} to ${other.name} ${delayMaxMs} ms`
       }
       case 'thin-append': {
-        const append = {
-          delayMinMs: 0,
-          delayMaxMs: dice[2] % 50,
-          bytesPerMs: 0.1 + (dice[1] % 100) / 10,
-          waitingBytesMax: 2_000 + (dice[2] % 60_000),
-        }
+        const append = thinLane(dice)
         network.setFaults({ ...options.link, lanes: { ...options.link.lanes, append } }, node.name, other.name)
         this.#later(forMs, () => network.setFaults(undefined, node.name, other.name))
         return `${node.name} to ${other.name} ${append.bytesPerMs} bytes a ms`
