@@ -11,7 +11,7 @@ import { createPrng } from './base/prng.ts'
 import { ClusterMembership } from './cluster-membership.ts'
 import { commandVersionMax, commandVersionMin } from './command/entry.ts'
 import type { NodeConfig } from './config.ts'
-import type { Engine } from './engine/engine.ts'
+import { DamageError, type Engine } from './engine/engine.ts'
 import { createSerialEngine } from './engine/serial-engine.ts'
 import { type Gateway, createGateway } from './gateway/gateway.ts'
 import type { Log } from './log/log.ts'
@@ -193,7 +193,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     limits: gatewayLimits,
     logger,
   })
-  await registry.load(versions)
+  const damage = await damageIn(registry.load(versions))
   let stopWatchingDisk = (): void => {}
 
   const owned = resources.move()
@@ -226,6 +226,8 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
       owned.defer(() => transport.close())
       transport.setPeers(otherAddresses())
       await store.start()
+      // Without the registry it is dialled by its peers, and learns of them from that.
+      if (damage !== undefined) store.replicas().forEach(replica => store.quarantine(replica, damage.message))
       stopWatchingDisk = watchDisk(ports, bytes => {
         freeBytes = bytes
       })
@@ -244,6 +246,17 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     },
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   }
+}
+
+/** What a read of the state found to be damaged; undefined: nothing. */
+function damageIn(read: Promise<void>): Promise<DamageError | undefined> {
+  return read.then(
+    () => undefined,
+    (error: unknown) => {
+      if (error instanceof DamageError) return error
+      throw error
+    },
+  )
 }
 
 async function openLog(

@@ -69,6 +69,11 @@ export interface NodeLimits {
    */
   readonly promoteLagEntries: number
   readonly historyRetentionMs: number
+  /**
+   * Replicas compare their states whenever the applied index is a multiple of this. The same on all nodes, or they compare the
+   * seldomer. A comparison costs each replica a message to each other one: at 1,024 it is not to be noticed.
+   */
+  readonly comparedEvery: number
   readonly drainMs: number
   /** What a write may be, as the range's leader checks it. */
   readonly write: WriteLimits
@@ -97,6 +102,7 @@ export const defaultLimits: NodeLimits = {
   logSegmentBytes: defaultSegmentBytes,
   promoteLagEntries: 1_024,
   historyRetentionMs: 10 * 60 * 1000,
+  comparedEvery: 1_024,
   drainMs: 5_000,
   write: defaultWriteLimits,
   gateway: gatewayLimitsDefault,
@@ -109,6 +115,7 @@ const entryBytesMax = (receiveBytesMax / 4) * 3
 /** What has bounds of its own. Rows in memory have places of 31 bits; less than a few chunks serves nobody. */
 const bounds: Readonly<Record<string, readonly [least: number, most: number]>> = {
   engineFlushBytes: [1, 256 * mebibyte],
+  comparedEvery: [1, 1_000_000],
   engineDirtyBytes: [1, 1024 * mebibyte],
   rowCacheBytes: [mebibyte, 1024 * mebibyte],
   // A session lasts as long as its last notAfter, and the table of sessions is made for two minutes of them.

@@ -1,11 +1,14 @@
 // init, status, nodes, member, leader: what operators ask and change.
 
 import type { Command } from 'commander'
-import type { ClusterStatus, NodeInfo, ReplicaInfo } from '../client/client.ts'
+import type { ChecksumResult, ClusterStatus, NodeInfo, ReplicaInfo } from '../client/client.ts'
 import type { CommandContext } from './cli.ts'
 import { exitCodes } from './io.ts'
 import { addSessionOptions, runSession } from './session.ts'
 import { shorten, table } from './text.ts'
+
+/** The time of a call that names none; that of a checksum would be too long for all others. */
+const connectMs = 5_000
 
 export function addClusterCommands(program: Command, { io, run }: CommandContext): void {
   addSessionOptions(program.command('init').description('make a cluster of one node, once; all others join it')).action(
@@ -37,6 +40,22 @@ export function addClusterCommands(program: Command, { io, run }: CommandContext
       }),
     ),
   )
+
+  const checksum = program
+    .command('checksum')
+    .description('has every replica read all its rows, and compares them; exits 1 unless all are equal')
+  // As long as reading all the data may take.
+  addSessionOptions(checksum)
+    .setOptionValueWithSource('timeout', 600_000, 'default')
+    .action(
+      run(flags =>
+        runSession(io, { ...flags, timeout: connectMs }, async ({ client, call, print }) => {
+          const compared = await client.admin.checksum({ ...call, timeoutMs: flags.timeout })
+          await print(checksumText(compared), compared)
+          return compared.equal ? exitCodes.done : exitCodes.no
+        }),
+      ),
+    )
 
   const member = program.command('member').description('add, promote or remove a member')
   addSessionOptions(member.command('add <node> [peer-address]').description('add a waiting node as a learner')).action(
@@ -103,6 +122,15 @@ function statusJson(status: ClusterStatus): object {
       replicas: replicas.map(replicaJson),
     })),
   }
+}
+
+function checksumText({ index, replicas }: ChecksumResult): string {
+  const rows = replicas.map(({ node, replicaId, verdict }) => [node === '' ? `replica ${replicaId}` : node, verdict])
+  const columns = [
+    ['REPLICA', 'left'],
+    ['VERDICT', 'left'],
+  ] as const
+  return `as of entry ${index}\n${table(columns, rows)}`
 }
 
 function nodesTable(nodes: readonly NodeInfo[]): string {

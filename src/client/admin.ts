@@ -7,6 +7,7 @@ import { callWithRetries } from './calls.ts'
 import type { Cluster } from './cluster.ts'
 import { type CallOptions, type MethodName, checkCallOptions, checkName, noOptions } from './options.ts'
 import {
+  checksumMethod,
   initMethod,
   memberAddMethod,
   memberPromoteMethod,
@@ -43,6 +44,12 @@ export interface ReplicaInfo {
   /** The leader's view of how far the replica's log agrees. */
   readonly match: number
   readonly term: number
+  /** Why it serves nothing, being quarantined; empty: it serves. */
+  readonly trouble: string
+  /** The newest entry of the log at which it was compared with the others, and most agreed with it; 0: none yet. */
+  readonly compared: number
+  /** How the newest comparison stands: `equal`, `could not compare with n3`, … */
+  readonly comparison: string
 }
 
 export interface RangeInfo {
@@ -67,6 +74,22 @@ export interface ClusterStatus {
   readonly ranges: readonly RangeInfo[]
 }
 
+export interface ReplicaVerdict {
+  readonly node: string
+  readonly replicaId: number
+  readonly equal: boolean
+  /** `equal`, `differs: …` or `could not compare: …`, with what is done about it, or why. */
+  readonly verdict: string
+}
+
+export interface ChecksumResult {
+  /** The entry of the log as of which the replicas were compared. */
+  readonly index: number
+  /** All of them were, and agree. */
+  readonly equal: boolean
+  readonly replicas: readonly ReplicaVerdict[]
+}
+
 export interface InitResult {
   readonly clusterId: string
   readonly node: string
@@ -76,6 +99,8 @@ export interface StatusOptions extends CallOptions {
   /** Only what the node asked knows itself. */
   readonly local?: boolean | undefined
 }
+
+const lastRoundMs = 500
 
 export class Admin {
   readonly #cluster: Cluster
@@ -161,6 +186,33 @@ export class Admin {
     return response.leader
   }
 
+  /**
+   * Has every replica read all its rows, as of one entry of the log, and says of each what came of it by `timeoutMs`. That takes as
+   * long as reading all the data does. A replica that differs from most is quarantined and rebuilt.
+   */
+  async checksum(options: CallOptions & { readonly rangeId?: number } = noOptions): Promise<ChecksumResult> {
+    checkCallOptions('admin.checksum', options)
+    const { clock, settings } = this.#cluster
+    const rangeId = options.rangeId ?? 1
+    const deadlineMs = clock.monotonicMs() + (options.timeoutMs ?? settings.timeoutMs)
+    let index = 0
+    for (;;) {
+      const timeoutMs = Math.max(1, Math.floor(deadlineMs - clock.monotonicMs()))
+      const call = { ...options, timeoutMs }
+      const response = await callWithRetries(this.#cluster, checksumMethod, { rangeId, index }, 'leader', call)
+      index = response.index
+      // Half a second before the end there is no time for another round.
+      if (!response.complete && deadlineMs - clock.monotonicMs() > lastRoundMs) continue
+      const replicas = response.replicas.map(({ node, replicaId, equal, verdict }) => ({
+        node: node ?? '',
+        replicaId: replicaId ?? 0,
+        equal: equal ?? false,
+        verdict: verdict ?? '',
+      }))
+      return { index, equal: replicas.every(({ equal }) => equal), replicas }
+    }
+  }
+
   async #change(
     name: MethodName,
     method: typeof memberAddMethod,
@@ -206,6 +258,9 @@ function replicaInfo(replica: quorate.v1.ReplicaStatus.$Properties): ReplicaInfo
     hash: replica.hash ?? '',
     match: replica.match ?? 0,
     term: replica.term ?? 0,
+    trouble: replica.trouble ?? '',
+    compared: replica.compared ?? 0,
+    comparison: replica.comparison ?? '',
   }
 }
 

@@ -221,6 +221,7 @@ export class Cluster {
       case 'unavailable':
       case 'unknown-outcome':
       case 'draining':
+      case 'damaged':
       case 'not-initialised':
         this.routes.cannotServe(address, nowMs)
         this.discover()

@@ -178,6 +178,7 @@ const checks = {
   'admin.promoteMember': callChecks,
   'admin.removeMember': callChecks,
   'admin.transferLeader': { ...callChecks, rangeId: optional(whole(1)) },
+  'admin.checksum': { ...callChecks, rangeId: optional(whole(1)) },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, OptionCheck>>>>
 
 export type MethodName = keyof typeof checks

@@ -40,6 +40,7 @@ export const statusMethod = method('Admin/Status', v1.StatusRequest, v1.StatusRe
 export const memberAddMethod = method('Admin/MemberAdd', v1.MemberRequest, v1.MemberResponse)
 export const memberPromoteMethod = method('Admin/MemberPromote', v1.MemberRequest, v1.MemberResponse)
 export const memberRemoveMethod = method('Admin/MemberRemove', v1.MemberRequest, v1.MemberResponse)
+export const checksumMethod = method('Admin/Checksum', v1.ChecksumRequest, v1.ChecksumResponse)
 export const transferLeaderMethod = method('Admin/TransferLeader', v1.TransferLeaderRequest, v1.TransferLeaderResponse)
 
 export type RequestHeader = quorate.v1.RequestHeader.$Properties

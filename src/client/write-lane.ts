@@ -41,7 +41,8 @@ interface WriteBatch {
   isInDoubt: boolean
   /** An attempt is out, unanswered. */
   isOut: boolean
-  refusedUninitialised: number
+  /** Times that a node said that it cannot serve, which says nothing of the others. */
+  refusals: number
   lastError: KvError | undefined
   isDone: boolean
 }
@@ -134,7 +135,7 @@ export class WriteLane {
       retry: undefined,
       isInDoubt: false,
       isOut: false,
-      refusedUninitialised: 0,
+      refusals: 0,
       lastError: undefined,
       isDone: false,
     }
@@ -196,10 +197,11 @@ export class WriteLane {
         case 'cancelled':
         case 'deadline-exceeded':
           break
+        case 'damaged':
         case 'not-initialised':
-          // A wiped node says so of itself; only when all do is there no cluster.
-          batch.refusedUninitialised++
-          if (batch.refusedUninitialised < cluster.routes.addresses.length) break
+          // A quarantined node, or a wiped one, says so of itself; only when all do is there nobody to ask.
+          batch.refusals++
+          if (batch.refusals < cluster.routes.addresses.length) break
           this.#refused(batch, error)
           return
         default:

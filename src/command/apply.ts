@@ -52,6 +52,11 @@ export function applyEntry(
     if (entry.threshold > context.state.threshold) context.state.threshold = entry.threshold
     return finish([])
   }
+  if (entry.kind === 'checksum') {
+    const result = finish([])
+    context.onChecksum?.(index)
+    return result
+  }
   // Routed by another generation: what it meant for this range may be another's now (DESIGN.md 11).
   if (header.generation !== context.state.generation)
     return finish(entry.requests.map(() => ({ kind: 'range-mismatch' })))

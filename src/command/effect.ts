@@ -19,6 +19,8 @@ export interface ApplyContext {
   readonly turn: ApplyTurn
   /** A write of the system keyspace, after it took effect; undefined: deleted. */
   readonly onSystemWrite?: (key: Uint8Array, value: Uint8Array | undefined) => void
+  /** The state is as of the entry at `index`, for this turn: a checksum of it is wanted. */
+  readonly onChecksum?: (index: Index) => void
 }
 
 /** One operation of an entry. */

@@ -2,7 +2,7 @@
 // alone tells the stamps, so that a node can move its clock past an entry without decoding it.
 //
 //   0 format  1 kind  2 command version u16  4 requests u32  8 operations u32  12 generation f64  20 first stamp f64
-//   28 closed stamp f64  36 (length u32, WriteBatch bytes)*, or for `threshold` the new threshold f64
+//   28 closed stamp f64  36 (length u32, WriteBatch bytes)*, for `threshold` the new threshold f64, for `checksum` nothing
 
 import { assert } from '../base/assert.ts'
 import { type Timestamp, asTimestamp } from '../time/timestamp.ts'
@@ -17,6 +17,8 @@ export const commandVersionMin = 1
 export type EntryCommand =
   | { readonly kind: 'batch'; readonly header: EntryHeader; readonly requests: readonly Uint8Array[] }
   | { readonly kind: 'threshold'; readonly header: EntryHeader; readonly threshold: Timestamp }
+  /** Changes nothing: every replica takes a checksum of all its rows as they are here. */
+  | { readonly kind: 'checksum'; readonly header: EntryHeader }
 
 export interface EntryHeader {
   readonly commandVersion: number
@@ -28,6 +30,7 @@ export interface EntryHeader {
 
 const kindBatch = 1
 const kindThreshold = 2
+const kindChecksum = 3
 
 export interface BatchEntry {
   readonly commandVersion: number
@@ -61,6 +64,12 @@ export function encodeThresholdEntry(
   return bytes
 }
 
+export function encodeChecksumEntry(entry: Omit<BatchEntry, 'requests' | 'operations'>): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(headerBytes)
+  writeHeader(bytes, kindChecksum, { ...entry, operations: 0 }, 0)
+  return bytes
+}
+
 /** Throws on what this program does not know: the replica stops rather than guess. */
 export function decodeEntry(data: Uint8Array): EntryCommand {
   const bytes = view(data)
@@ -79,6 +88,7 @@ export function decodeEntry(data: Uint8Array): EntryCommand {
   }
   if (bytes[1] === kindThreshold)
     return { kind: 'threshold', header, threshold: asTimestamp(bytes.readDoubleBE(headerBytes)) }
+  if (bytes[1] === kindChecksum) return { kind: 'checksum', header }
   assert(bytes[1] === kindBatch, `command kind ${bytes[1]} is not known here`)
   const requests: Uint8Array[] = []
   const count = bytes.readUInt32BE(4)

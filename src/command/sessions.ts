@@ -7,6 +7,7 @@
 // Invariants: a number runs at most once; nothing is forgotten but what was answered (the floor) and what can no longer run
 // (the end); the table is bounded, and no flood of sessions costs a session that is in it anything.
 
+import { crc32 } from 'node:zlib'
 import { quorate } from '../proto/quorate.js'
 import { type Timestamp, logicalPerMs } from '../time/timestamp.ts'
 import { SessionOrder } from './session-order.ts'
@@ -76,6 +77,7 @@ export type SessionBatch = Pick<quorate.v1.WriteBatch, 'floor' | 'notAfter' | 'i
 const run: SessionVerdict = { kind: 'run' }
 const tooLate: SessionVerdict = { kind: 'too-late' }
 const formatVersion = 1
+const digestRange = 2 ** 52
 const retryAfterMsMin = 50
 const retryAfterMsMax = 1_000
 
@@ -168,6 +170,26 @@ export class Sessions {
     return dirty
   }
 
+  /** The whole table, each session as it is stored. */
+  *encoded(): Generator<readonly [id: string, value: Uint8Array]> {
+    for (const [id, session] of this.#sessions) yield [id, encodeSession(session)]
+  }
+
+  /** Over all that is in the table, in whatever order: equal where the tables are. */
+  digest(): number {
+    let sum = 0
+    // A sum, and one that never rounds: it must not depend on the order.
+    const add = (part: number): void => {
+      sum = (sum + part) % digestRange
+    }
+    for (const [id, { floor, notAfterMax, outcomes }] of this.#sessions) {
+      const own = mixNumber(mixNumber(crc32(id), floor), notAfterMax)
+      add(own)
+      for (const [number, outcome] of outcomes) add(mixOutcome(mixNumber(own, number), outcome))
+    }
+    return sum
+  }
+
   load(id: string, value: Uint8Array): void {
     this.#add(decodeSession(id, value))
   }
@@ -255,4 +277,18 @@ function decodeSession(id: string, value: Uint8Array): Session {
   }
   const notAfterMax = bytes.readDoubleBE(9) as Timestamp
   return { id, outcomes, floor: bytes.readDoubleBE(1), notAfterMax, place: 0, isStored: true }
+}
+
+/** Below 2^32; a function of both arguments' every bit. */
+function mixNumber(seed: number, number: number): number {
+  let mixed = Math.imul(seed ^ (number >>> 0), 0x9e3779b1)
+  mixed = Math.imul(mixed ^ (mixed >>> 15) ^ Math.floor(number / 0x1_0000_0000), 0x85ebca6b)
+  return (mixed ^ (mixed >>> 13)) >>> 0
+}
+
+function mixOutcome(seed: number, outcome: quorate.v1.IOutcome): number {
+  const { kind, timestamp, version, deleted, failedCompare } = outcome
+  let mixed = seed
+  for (const number of [kind, timestamp, version, deleted, failedCompare]) mixed = mixNumber(mixed, number ?? 0)
+  return mixed
 }

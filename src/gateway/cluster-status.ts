@@ -83,7 +83,8 @@ function mergeRange(
   const replicas = (range.replicas ?? []).map((replica): quorate.v1.IReplicaStatus => {
     const own = answers.get(replica.node ?? '')?.find(candidate => candidate.id === range.id)
     if (own === undefined) return { ...replica, reachable: false }
-    return { ...replica, reachable: true, applied: own.applied ?? 0, hash: own.hash ?? '', term: own.term ?? 0 }
+    const { applied = 0, hash = '', term = 0, trouble = '', compared = 0, comparison = '' } = own
+    return { ...replica, reachable: true, applied, hash, term, trouble, compared, comparison }
   })
   return { ...range, replicas }
 }

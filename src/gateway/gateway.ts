@@ -67,7 +67,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const prng = options.prng ?? createPrng(Buffer.from(options.sessionId).readUInt32LE(0))
   const addressOf = (node: NodeId): string =>
     view.nodes().find(status => status.record?.id === node)?.record?.clientAddress ?? ''
-  const router = new WriteRouter({ store, peers, clock, addressOf, forwardAttemptMs: limits.forwardAttemptMs })
+  const router = new WriteRouter({ store, peers, view, clock, addressOf, forwardAttemptMs: limits.forwardAttemptMs })
   const reader = new Reader({ store, peers, view, clock, addressOf })
   const retryUntil = (deadlineMs: number, signal?: AbortSignal): Retry =>
     new Retry(clock, prng, limits, deadlineMs, signal)

@@ -1,13 +1,14 @@
 // Reads, through the replica on this node. A replica that is no leader asks its leader for a read index by itself, so a
 // read leaves the node only when there is no replica on it. Scans are pages of one instant.
 
-import { type ErrorCode, KvError } from '../base/errors.ts'
-import { type Keyspace, type NodeId, type RangeId, asNodeId } from '../base/ids.ts'
+import { type ErrorCode, KvError, isKvError } from '../base/errors.ts'
+import type { Keyspace, NodeId, RangeId } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
 import type { GetAnswer, HistoryAnswer, LocalStore, ReadKind, Refusal, ScanPageAnswer } from '../range/local-store.ts'
 import type { Clock } from '../time/clock.ts'
 import { type Timestamp, timestampMax, timestampZero } from '../time/timestamp.ts'
 import type { ClusterView, PeerClient } from './cluster-view.ts'
+import { otherNodes } from './other-nodes.ts'
 import { type AddressOf, errorFromMessage, isTransfer, refusalToError } from './refusal-error.ts'
 import type { Retry } from './retry.ts'
 
@@ -57,14 +58,19 @@ export class Reader {
       read,
       retry,
       () => store.get(request),
-      () => this.#forwardGet(read, keys, retry),
+      target => this.#forwardGet(target, read, keys, retry),
     )
   }
 
   scanPage(read: RoutedRead, span: ScanSpan, limit: number, bytesMax: number, retry: Retry): Promise<ScanPageDone> {
     const { store } = this.#options
     const request = { ...withoutRoute(read), ...span, limit, bytesMax, deadlineMs: retry.deadlineMs }
-    return this.#ask(read, retry, () => store.scanPage(request), undefined)
+    return this.#ask(
+      read,
+      retry,
+      () => store.scanPage(request),
+      target => this.#forwardScan(target, read, span, limit, retry),
+    )
   }
 
   history(read: RoutedRead, key: Uint8Array, limit: number, before: Timestamp, retry: Retry): Promise<HistoryDone> {
@@ -73,12 +79,12 @@ export class Reader {
     return this.#ask(read, retry, () => store.history(request), undefined)
   }
 
-  /** Throws KvError. `elsewhere`: how to ask another node when this one holds no replica. */
+  /** Throws KvError. `elsewhere`: how to ask another node when this one holds no replica, or one whose state is not to be trusted. */
   async #ask<Done extends { readonly kind: 'done' }>(
     read: RoutedRead,
     retry: Retry,
     here: () => Promise<Done | Refusal>,
-    elsewhere: (() => Promise<Done>) | undefined,
+    elsewhere: ((target: NodeId) => Promise<Done>) | undefined,
   ): Promise<Done> {
     for (;;) {
       let error: KvError
@@ -86,9 +92,10 @@ export class Reader {
       if (answer.kind === 'done') return answer as Done
       const refusal = answer as Refusal
       error = refusalToError(refusal, this.#options.addressOf)
-      if (refusal.kind === 'no-replica' && elsewhere !== undefined && read.hops === 0) {
+      const mayOthers = refusal.kind === 'no-replica' || refusal.kind === 'damaged'
+      if (mayOthers && elsewhere !== undefined && read.hops === 0) {
         try {
-          return await elsewhere()
+          return await this.#askOthers(read, elsewhere)
         } catch (thrown) {
           if (!(thrown instanceof KvError)) throw thrown
           error = thrown
@@ -99,10 +106,57 @@ export class Reader {
     }
   }
 
-  async #forwardGet(read: RoutedRead, keys: readonly Uint8Array[], retry: Retry): Promise<GetDone> {
+  /** One node after the other, as long as those asked say that their replica is damaged. */
+  async #askOthers<Done>(read: RoutedRead, ask: (target: NodeId) => Promise<Done>): Promise<Done> {
+    const { store, view } = this.#options
+    const asked = new Set<NodeId>()
+    let error = new KvError('unavailable', 'no other node with a replica of the range is known')
+    for (;;) {
+      const [target] = otherNodes(store, view, read.rangeId, asked)
+      if (target === undefined) throw error
+      asked.add(target)
+      try {
+        return await ask(target)
+      } catch (thrown) {
+        if (!isKvError(thrown, 'damaged')) throw thrown
+        error = thrown
+      }
+    }
+  }
+
+  async #forwardGet(target: NodeId, read: RoutedRead, keys: readonly Uint8Array[], retry: Retry): Promise<GetDone> {
+    const response = await this.#forward(target, read, { gets: [...keys] }, retry)
+    const timestamp = (response.header?.clock ?? timestampZero) as Timestamp
+    return { kind: 'done', items: response.items ?? [], clock: timestamp }
+  }
+
+  /** A page of another node's may be shorter than one of this one's: it says where to go on. */
+  async #forwardScan(
+    target: NodeId,
+    read: RoutedRead,
+    { start, end, reverse, keysOnly, countOnly }: ScanSpan,
+    limit: number,
+    retry: Retry,
+  ): Promise<ScanPageDone> {
+    const scan = { start, end, reverse, keysOnly, countOnly, limit, pageKeys: Math.min(limit, 0xffff_ffff) }
+    const response = await this.#forward(target, read, { scans: [scan] }, retry)
+    const { items, count, at, resume } = quorate.v1.ScanResponse.decode(response.pages?.[0] ?? new Uint8Array(0))
+    return {
+      kind: 'done',
+      items: Buffer.from(quorate.v1.ScanResponse.encode({ items }).finish()),
+      count,
+      at: at as Timestamp,
+      resume: resume.length === 0 ? undefined : resume,
+    }
+  }
+
+  async #forward(
+    target: NodeId,
+    read: RoutedRead,
+    asked: Pick<quorate.v1.IBatchRequest, 'gets' | 'scans'>,
+    retry: Retry,
+  ): Promise<quorate.v1.IBatchResponse> {
     const { peers, clock } = this.#options
-    const target = this.#elsewhere(read.rangeId)
-    if (target === undefined) throw new KvError('unavailable', 'no node with a replica of the range is known')
     const request: quorate.v1.IBatchRequest = {
       header: {
         clock: read.clock,
@@ -112,22 +166,12 @@ export class Reader {
         generation: read.generation,
         hops: 1,
       },
-      gets: [...keys],
+      ...asked,
       options: { kind: readKindToWire[read.kind], at: read.at },
     }
     const response = await peers.forward(target, request, clock.monotonicMs() + retry.remainingMs())
     if (response.error) throw errorFromMessage(response.error)
-    const timestamp = (response.header?.clock ?? timestampZero) as Timestamp
-    return { kind: 'done', items: response.items ?? [], clock: timestamp }
-  }
-
-  /** The leader holds a replica; failing that any live node may. */
-  #elsewhere(rangeId: RangeId): NodeId | undefined {
-    const { store, view } = this.#options
-    const leader = store.leaderOf(rangeId)
-    if (leader !== undefined && leader !== store.node) return leader
-    const live = view.nodes().find(node => node.live && node.record?.id && node.record.id !== store.node)
-    return live?.record?.id ? asNodeId(live.record.id) : undefined
+    return response
   }
 }
 

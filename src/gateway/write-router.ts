@@ -10,7 +10,8 @@ import type { quorate } from '../proto/quorate.js'
 import type { LocalStore, Refusal, WriteAnswer } from '../range/local-store.ts'
 import type { Clock } from '../time/clock.ts'
 import { type Timestamp, timestampZero } from '../time/timestamp.ts'
-import type { PeerClient } from './cluster-view.ts'
+import type { ClusterView, PeerClient } from './cluster-view.ts'
+import { otherNodes } from './other-nodes.ts'
 import { type AddressOf, errorFromMessage, isTransfer, refusalToError, toKvError } from './refusal-error.ts'
 import type { Retry } from './retry.ts'
 
@@ -31,6 +32,7 @@ export interface WriteDone {
 interface WriteRouterOptions {
   readonly store: LocalStore
   readonly peers: PeerClient
+  readonly view: ClusterView
   readonly clock: Clock
   readonly addressOf: AddressOf
   readonly forwardAttemptMs: number
@@ -59,12 +61,14 @@ export class WriteRouter {
 
   /** Throws KvError. */
   async write(write: RoutedWrite, retry: Retry): Promise<WriteDone> {
-    const { store } = this.#options
+    const { store, view } = this.#options
     let maybeApplied = false
     let hint: NodeId | undefined
     let hintsFollowed = 0
+    /** Their replicas' states are not to be trusted: others know who leads. */
+    const damaged = new Set<NodeId>()
     for (;;) {
-      const target = hint ?? store.leaderOf(write.rangeId) ?? store.node
+      const target = hint ?? this.#target(write.rangeId, damaged, retry.attempts)
       const attempt =
         write.hops > 0 || target === store.node
           ? await this.#attemptHere(write, retry)
@@ -74,6 +78,11 @@ export class WriteRouter {
       if (error.code === 'unknown-outcome') maybeApplied = true
       // The node that forwarded it decides what comes next: it may know more, and hops must not multiply attempts.
       if (write.hops > 0) throw error
+      if (error.code === 'damaged' && !damaged.has(target)) {
+        damaged.add(target)
+        hint = undefined
+        if (otherNodes(store, view, write.rangeId, damaged).length > 0) continue
+      }
       if (!repeatable.has(error.code) && !isTransfer(error)) throw maybeApplied ? unknownOutcome(error) : error
       hint = attempt.leader === target ? undefined : attempt.leader
       // A fresh hint is followed at once, but two nodes that name each other must not make this a busy loop.
@@ -81,6 +90,14 @@ export class WriteRouter {
       if (!(await this.#mayRepeat(retry, maybeApplied)))
         throw maybeApplied ? unknownOutcome(error) : this.#gaveUp(write, error)
     }
+  }
+
+  /** The leader as this node knows it. A node whose own replica is quarantined knows none: then the others in turn. */
+  #target(rangeId: RangeId, damaged: ReadonlySet<NodeId>, turn: number): NodeId {
+    const { store, view } = this.#options
+    if (!damaged.has(store.node)) return store.leaderOf(rangeId) ?? store.node
+    const others = otherNodes(store, view, rangeId, damaged)
+    return others[turn % Math.max(1, others.length)] ?? store.node
   }
 
   async #mayRepeat(retry: Retry, maybeApplied: boolean): Promise<boolean> {

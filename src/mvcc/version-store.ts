@@ -52,11 +52,7 @@ export interface Effect {
 }
 
 export type OpenResult =
-  | {
-      readonly kind: 'opened'
-      readonly store: VersionStore
-      readonly recordedFlush: number
-    }
+  | { readonly kind: 'opened'; readonly store: VersionStore; readonly recordedFlush: number }
   | { readonly kind: 'damaged'; readonly message: string }
 
 /** Some 160,000 rows with values of 256 bytes. */
@@ -197,6 +193,11 @@ export class VersionStore {
     return found
   }
 
+  /** Every row of a keyspace, its tombstones too, as of this tick. Whoever asks closes it. */
+  viewOf(keyspace: Keyspace): ReadView {
+    return this.#view({ keyspace, start: noValue, end: noValue, at: timestampZero, limit: 500, reverse: false })
+  }
+
   async scan(request: ScanRequest): Promise<ScanPage> {
     const items: KeyRecord[] = []
     const resume = await this.visit(request, version => {
@@ -289,6 +290,13 @@ export class VersionStore {
     return { crc, version: 0, wasAlive: true, bytesDelta: -(key.length + latest.end - latest.valueOffset) }
   }
 
+  /** What was applied since the last flush never reaches the engine. Within a flush's `betweenEntries` alone. */
+  discardBuffer(): void {
+    this.#rows.clear()
+    this.#live = new WriteBuffer(this.#live.number + 1, this.#rows, this.#onFullRun)
+    this.#engine.dropStaged()
+  }
+
   /**
    * One synced batch with everything applied so far. `extra` is asked in the tick in which the buffer is frozen, which
    * must lie between two entries. A failure is for ever.
@@ -332,13 +340,8 @@ export class VersionStore {
   ): Promise<readonly { readonly name: string; readonly value: Uint8Array }[]> {
     const nameOffset = localKey(rangeId, '').length
     const span = prefixSpan(localKey(rangeId, prefix))
-    const pairs = await this.#engine.read(span, {
-      limit: Number.MAX_SAFE_INTEGER,
-    })
-    return pairs.map(({ key, value }) => ({
-      name: key.slice(nameOffset),
-      value,
-    }))
+    const pairs = await this.#engine.read(span, { limit: Number.MAX_SAFE_INTEGER })
+    return pairs.map(({ key, value }) => ({ name: key.slice(nameOffset), value }))
   }
 
   /**
@@ -349,9 +352,7 @@ export class VersionStore {
     return this.#writer.exclusive(async () => {
       // Stays odd, and reads refused, when `work` fails: what is stored then is half of each.
       if (this.#installs % 2 === 0) this.#installs++
-      this.#rows.clear()
-      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows, this.#onFullRun)
-      this.#engine.dropStaged()
+      this.discardBuffer()
       this.#runs.clear()
       await work(operations => this.#writer.write(operations))
       await this.#loadRuns()
@@ -431,7 +432,8 @@ export class VersionStore {
     return version ?? undefined
   }
 
-  #view({ keyspace, start, end, at, limit, reverse }: ScanRequest): ReadView {
+  #view(request: Omit<ScanRequest, 'bytesMax' | 'keysOnly'>): ReadView {
+    const { keyspace, start, end, at, limit, reverse } = request
     const span = rowSpan(keyspace, start, end)
     const buffered = [this.#live.inSpan(span, false), this.#frozen?.inSpan(span, true) ?? noRows] as const
     const withTombstones = at < this.#newestStamp

@@ -48,3 +48,7 @@ export function membersOf(configuration: Configuration): ReplicaId[] {
 export function sortedIds(ids: Iterable<ReplicaId>): ReplicaId[] {
   return [...ids].sort((a, b) => a - b)
 }
+
+export function isOnlyVoter({ voters, votersOutgoing }: Configuration, replica: ReplicaId): boolean {
+  return voters.length === 1 && votersOutgoing.length === 0 && voters[0] === replica
+}

@@ -2,9 +2,9 @@
 // said by the functions around it. A leader's own state lives in leadership.ts and dies with the leadership.
 
 import { assert } from '../base/assert.ts'
-import type { ReplicaId, Term } from '../base/ids.ts'
+import { noReplica, type ReplicaId, type Term } from '../base/ids.ts'
 import type { RaftLog } from './raft-log.ts'
-import type { Configuration, Message, RaftOptions, ReadState, Role } from './types.ts'
+import type { Configuration, Message, RaftOptions, RaftStart, ReadState, Role } from './types.ts'
 
 export interface CoreState {
   readonly id: ReplicaId
@@ -25,6 +25,32 @@ export interface CoreState {
   isIntakeHeld: boolean
   /** ReadIndex rounds and forwarded read requests are numbered by one counter, so that no ReadState is mistaken. */
   lastReadContext: number
+  /** Nothing is handed out to be applied here, and this replica never leads. */
+  isStateLost: boolean
+  /** It asks its leader for a snapshot. */
+  isStateWanted: boolean
+}
+
+export function createCoreState(options: RaftOptions, start: RaftStart, log: RaftLog): CoreState {
+  const { hardState, configuration } = start
+  return {
+    id: options.id,
+    options,
+    log,
+    outbox: new Outbox(),
+    role: 'follower',
+    term: hardState.term,
+    vote: hardState.vote,
+    leader: noReplica,
+    configuration,
+    durableTerm: hardState.term,
+    durableVote: hardState.vote,
+    isIntakeHeld: false,
+    // A restart begins elsewhere: an answer to what this replica asked before it must not pass for one of today's.
+    lastReadContext: options.random(2 ** 31) * 2 ** 21,
+    isStateLost: start.isStateLost ?? false,
+    isStateWanted: false,
+  }
 }
 
 /** What goes out with the next Ready: beside the flush, and behind it. */

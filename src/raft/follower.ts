@@ -106,7 +106,17 @@ export function handleHeartbeat(state: CoreState, message: Heartbeat): void {
     term: state.term,
     context: message.context,
     held: isHeld(state),
+    needsState: state.isStateWanted,
   })
+}
+
+/**
+ * Whether a state at `snapshot` and this log make a whole: the log goes on from it, or it lies past everything that is
+ * known to be committed here. Else entries between the two would be missing, and a newer snapshot must come.
+ */
+export function mayRebuild({ log }: CoreState, { index, term }: SnapshotMeta): boolean {
+  if (index < log.truncatedIndex) return false
+  return log.matches(index, term) || index > log.commit
 }
 
 /** True: the log and the state begin anew after `snapshot`. False: what it holds is here already. Either way, tell the leader. */

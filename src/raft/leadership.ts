@@ -10,7 +10,7 @@ import type { CoreState } from './core-state.ts'
 import { Progress } from './progress.ts'
 import { quorumAcked, voteResult } from './quorum.ts'
 import { LeaderReads } from './read-index.ts'
-import { sendAppend, sendHeartbeat, sendTimeoutNow } from './replication.ts'
+import { maybeSendState, sendAppend, sendHeartbeat, sendTimeoutNow } from './replication.ts'
 import type {
   AppendEntriesResponse,
   ConfigurationChange,
@@ -23,6 +23,8 @@ import type {
 } from './types.ts'
 
 const noData = new Uint8Array(0)
+/** Times a leader without a state tries to hand over, an election timeout each, before it steps down. */
+const handOversMax = 2
 
 export class Leadership {
   readonly #state: CoreState
@@ -35,6 +37,7 @@ export class Leadership {
   #heartbeatElapsed = 0
   #transferElapsed = 0
   #transferTarget: ReplicaId = noReplica
+  #handOvers = 0
   #heartbeatDue = false
   #appendsDue = false
   /** For the next appends: followers that are sent no entries, and do not know of this commit, are told of it nevertheless. */
@@ -128,12 +131,15 @@ export class Leadership {
     this.#maybeFinishTransfer(from, progress)
   }
 
-  handleHeartbeatResponse({ from, context, held = false }: HeartbeatResponse): void {
+  handleHeartbeatResponse({ from, context, held = false, needsState }: HeartbeatResponse): void {
     const progress = this.#progress.get(from)
     if (progress === undefined) return
     progress.heard()
     if (held) progress.hold()
     else progress.held = false
+    progress.needsState = needsState
+    // A leader without a state has none to send.
+    if (needsState && !this.#state.isStateLost) maybeSendState(this.#state, from, progress)
     if (progress.state === 'probe' || progress.match < this.#state.log.lastIndex) {
       progress.nudge = progress.state !== 'probe' || progress.probeSent
       this.#appendsDue = true
@@ -247,6 +253,7 @@ export class Leadership {
     if (progress === undefined || isLearner(configuration, to)) return refused(`replica ${to} is no voter`)
     if (progress.held)
       return refused(`replica ${to} takes no entries for now: it applies too slowly, or its disk is full`)
+    if (progress.needsState) return refused(`replica ${to} is quarantined`)
     if (this.#transferTarget !== to) {
       this.#transferTarget = to
       this.#transferElapsed = 0
@@ -260,11 +267,21 @@ export class Leadership {
     if (from === this.#transferTarget && progress.match === this.#state.log.lastIndex) sendTimeoutNow(this.#state, from)
   }
 
+  /** To whoever has most of the log, an election timeout long. False: nobody is left to try. */
+  maybeHandOver(): boolean {
+    if (this.#transferTarget !== noReplica) return true
+    const [to] = this.successors()
+    if (to === undefined || this.#handOvers >= handOversMax) return false
+    this.#handOvers++
+    this.transferLeadership(to)
+    return true
+  }
+
   /** Who else could lead: those who still answer, if anyone does, before others, and of these who has most of the log. */
   successors(): ReplicaId[] {
     const rank = ({ recentActive, match }: Progress): number => (recentActive ? Number.MAX_SAFE_INTEGER / 2 : 0) + match
     return [...this.#progress]
-      .filter(([replica]) => replica !== this.#state.id && isVoter(this.#state.configuration, replica))
+      .filter(([replica, { needsState }]) => !needsState && isVoter(this.#state.configuration, replica))
       .sort(([, a], [, b]) => rank(b) - rank(a))
       .map(([replica]) => replica)
   }
@@ -313,6 +330,7 @@ export class Leadership {
         state: progress?.state ?? 'replicate',
         recentActive: progress?.recentActive ?? true,
         silentTicks: progress?.silentTicks ?? 0,
+        needsState: progress?.needsState ?? this.#state.isStateLost,
         learner: isLearner(configuration, replica),
         held: progress?.held ?? false,
       }

@@ -36,17 +36,26 @@ export class Progress {
   nudge = false
   /** The follower takes no entries for now: it is sent none until its answer to a heartbeat says otherwise. */
   held = false
+  /** It has lost its state. Its log is whole: appends go on, and a snapshot goes beside them. */
+  needsState = false
+  /** A snapshot for its lost state is on its way. */
+  isRebuilding = false
+  /** Until another is sent, after one that failed. */
+  #rebuildPauseTicks = 0
+  readonly #rebuildPauseTicksMax: number
   /** The newest ReadIndex round that a heartbeat response has confirmed. */
   readAcked = 0
 
   constructor(options: RaftOptions, next: Index) {
     this.inflights = new Inflights(options.inflightMessagesMax, options.inflightBytesMax)
     this.#next = next
+    this.#rebuildPauseTicksMax = options.electionTimeoutTicks
     this.#silentTicksMax = Math.ceil(options.electionTimeoutTicks * silenceFactor)
   }
 
   tick(): void {
     this.#silentTicks++
+    if (this.#rebuildPauseTicks > 0) this.#rebuildPauseTicks--
   }
 
   heard(): void {
@@ -142,8 +151,17 @@ export class Progress {
     return true
   }
 
+  /** False: one is on its way already, or one has failed a moment ago. */
+  maybeBeginRebuild(): boolean {
+    if (this.isRebuilding || this.#rebuildPauseTicks > 0 || this.#state === 'snapshot') return false
+    this.isRebuilding = true
+    return true
+  }
+
   /** The snapshot stream has ended: installed at `index`, or failed. */
   snapshotEnded(index: Index, installed: boolean): void {
+    if (this.isRebuilding && !installed) this.#rebuildPauseTicks = this.#rebuildPauseTicksMax
+    this.isRebuilding = false
     if (this.#state !== 'snapshot') return
     if (installed) {
       this.heard()

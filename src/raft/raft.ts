@@ -9,15 +9,16 @@ import { assert, unreachable } from '../base/assert.ts'
 import { asIndex, asTerm, type Index, noReplica, type ReplicaId, type Term } from '../base/ids.ts'
 import { isVoter } from './configuration.ts'
 import { changeConfiguration } from './configuration-change.ts'
-import { castVote, type CoreState, Outbox } from './core-state.ts'
+import { castVote, type CoreState, createCoreState } from './core-state.ts'
 import { answerVoteRequest, Ballot, maybeCommitByVote, requestVotes } from './election.ts'
 import { ElectionTimer } from './election-timer.ts'
-import { handleAppendEntries, handleHeartbeat, maybeRestore } from './follower.ts'
+import { handleAppendEntries, handleHeartbeat, mayRebuild, maybeRestore } from './follower.ts'
 import { Leadership } from './leadership.ts'
 import { answerLowerTerm } from './lower-term.ts'
 import { RaftLog } from './raft-log.ts'
 import { answerReadRequest, ForwardedReads } from './read-index.ts'
 import { sendTimeoutNow } from './replication.ts'
+import { ToldStates } from './told-states.ts'
 import type {
   Configuration,
   ConfigurationChange,
@@ -35,7 +36,6 @@ import type {
   RequestVoteResponse,
   Role,
   SnapshotMeta,
-  SoftState,
 } from './types.ts'
 
 export function createRaft(options: RaftOptions, start: RaftStart): Raft {
@@ -53,11 +53,10 @@ class RaftCore implements Raft {
   #successors: ReplicaId[] = []
   /** Since the leader was heard, a vote was given, or a campaign began. */
   readonly #timer: ElectionTimer
-  #hardStateHanded: HardState
-  #softStateHanded: SoftState
+  readonly #told: ToldStates
 
   constructor(options: RaftOptions, start: RaftStart) {
-    const { hardState, log, applied, configuration } = start
+    const { hardState, log, applied } = start
     assert(options.id > 0, 'a replica has an id')
     assert(
       options.heartbeatTicks > 0 && options.electionTimeoutTicks > options.heartbeatTicks,
@@ -67,25 +66,9 @@ class RaftCore implements Raft {
     this.#timer = new ElectionTimer(options)
     this.#log = new RaftLog(log, commit, applied, options.applyingBytesMax)
     assert(hardState.term >= this.#log.lastTerm, 'no entry is newer than the term')
-    this.#state = {
-      id: options.id,
-      options,
-      log: this.#log,
-      outbox: new Outbox(),
-      role: 'follower',
-      term: hardState.term,
-      vote: hardState.vote,
-      leader: noReplica,
-      configuration,
-      durableTerm: hardState.term,
-      durableVote: hardState.vote,
-      isIntakeHeld: false,
-      // A restart begins elsewhere: an answer to what this replica asked before it must not pass for one of today's.
-      lastReadContext: options.random(2 ** 31) * 2 ** 21,
-    }
+    this.#state = createCoreState(options, start, this.#log)
     this.#forwardedReads = new ForwardedReads(this.#state)
-    this.#hardStateHanded = { term: hardState.term, vote: hardState.vote, commit }
-    this.#softStateHanded = { role: 'follower', term: hardState.term, leader: noReplica }
+    this.#told = new ToldStates(this.#state)
   }
 
   get term(): Term {
@@ -130,10 +113,11 @@ class RaftCore implements Raft {
 
   tick(): void {
     if (this.#leadership !== undefined) {
-      if (!this.#leadership.tick()) return
-      const successors = this.#leadership.successors()
-      this.#becomeFollower(this.#state.term, noReplica)
-      this.#successors = successors
+      if (this.#leadership.tick()) this.#stepDown(this.#leadership)
+      else {
+        if (this.#state.isStateLost) this.#maybeHandOver(this.#leadership)
+        return
+      }
     }
     this.#askSuccessor()
     this.#forwardedReads.tick()
@@ -142,6 +126,17 @@ class RaftCore implements Raft {
     this.#state.leader = noReplica
     this.#timer.restart()
     this.campaign()
+  }
+
+  #stepDown(leadership: Leadership): void {
+    const successors = leadership.successors()
+    this.#becomeFollower(this.#state.term, noReplica)
+    this.#successors = successors
+  }
+
+  /** A leader without a state: somebody with the whole log takes over, or, after a while, whoever is elected. */
+  #maybeHandOver(leadership: Leadership): void {
+    if (!leadership.maybeHandOver()) this.#stepDown(leadership)
   }
 
   /**
@@ -168,6 +163,8 @@ class RaftCore implements Raft {
   get #canCampaign(): boolean {
     const { role, id, configuration } = this.#state
     if (role === 'leader' || !isVoter(configuration, id)) return false
+    // A leader must have applied its log, and nothing is applied here.
+    if (this.#state.isStateLost) return false
     // It would count votes by a configuration that a majority may have left behind (etcd#12133).
     return !this.#log.hasCommittedUnappliedConfiguration && !this.#log.isSnapshotPending
   }
@@ -381,31 +378,18 @@ class RaftCore implements Raft {
     const { outbox } = this.#state
     return (
       this.#log.hasPending ||
-      this.#log.hasNextCommitted ||
+      (this.#log.hasNextCommitted && !this.#state.isStateLost) ||
       !outbox.isEmpty ||
       (this.#leadership?.isSendDue ?? false) ||
-      this.#hardStateHanded.commit !== this.#log.commit ||
-      this.#hasNewVote ||
-      this.#hasNewSoftState
+      this.#told.hasNews
     )
-  }
-
-  get #hasNewVote(): boolean {
-    const { term, vote } = this.#state
-    return this.#hardStateHanded.term !== term || this.#hardStateHanded.vote !== vote
-  }
-
-  get #hasNewSoftState(): boolean {
-    const { role, term, leader } = this.#state
-    const handed = this.#softStateHanded
-    return handed.role !== role || handed.leader !== leader || handed.term !== term
   }
 
   ready(): Ready {
     const state = this.#state
     const log = this.#log
     // These read the log and may throw: before anything is taken.
-    const committed = log.nextCommitted()
+    const committed = state.isStateLost ? [] : log.nextCommitted()
     this.#leadership?.fillOutbox()
     log.handOut(committed)
     this.#leadership?.handedOut(committed)
@@ -415,24 +399,14 @@ class RaftCore implements Raft {
     // Not before: until now the shell may have been applying entries of the old log.
     if (snapshot !== undefined) state.configuration = snapshot.configuration
     const { messages, messagesAfterFlush, readStates } = state.outbox.take()
-    const hasNewVote = this.#hasNewVote
-    const softState = this.#hasNewSoftState ? this.#takeSoftState() : undefined
-    const hardState = hasNewVote || this.#hardStateHanded.commit !== log.commit ? this.#takeHardState() : undefined
+    const { hasNewVote } = this.#told
+    const softState = this.#told.takeSoftState()
+    const hardState = this.#told.takeHardState()
     // What goes behind the flush may depend on an earlier one that is still under way.
     const isFlushUnderWay = log.hasUnreported || state.term !== state.durableTerm || state.vote !== state.durableVote
     const mustSync =
       entries.length > 0 || snapshot !== undefined || hasNewVote || (messagesAfterFlush.length > 0 && isFlushUnderWay)
     return { hardState, mustSync, entries, snapshot, messages, messagesAfterFlush, committed, readStates, softState }
-  }
-
-  #takeHardState(): HardState {
-    const { term, vote, log } = this.#state
-    return (this.#hardStateHanded = { term, vote, commit: log.commit })
-  }
-
-  #takeSoftState(): SoftState {
-    const { role, term, leader } = this.#state
-    return (this.#softStateHanded = { role, term, leader })
   }
 
   durableTo(index: Index, term: Term): void {
@@ -476,10 +450,31 @@ class RaftCore implements Raft {
   }
 
   maybeRestore(from: ReplicaId, term: Term, snapshot: SnapshotMeta): boolean {
+    return this.#maybeHearLeader(from, term) && maybeRestore(this.#state, from, snapshot)
+  }
+
+  /** A snapshot has come from `from`, who led in `term`. False: that is past. */
+  #maybeHearLeader(from: ReplicaId, term: Term): boolean {
     if (term < this.#state.term) return false
     if (term > this.#state.term) this.#becomeFollower(term, from)
     this.#hearLeader(from)
-    return maybeRestore(this.#state, from, snapshot)
+    return true
+  }
+
+  loseState(): void {
+    const state = this.#state
+    if (state.isStateLost) return
+    state.isStateLost = true
+    if (this.#leadership !== undefined) this.#maybeHandOver(this.#leadership)
+    else if (state.role !== 'follower') this.#becomeFollower(state.term, noReplica)
+  }
+
+  askForState(isWanted: boolean): void {
+    this.#state.isStateWanted = isWanted && this.#state.isStateLost
+  }
+
+  mayRebuild(from: ReplicaId, term: Term, snapshot: SnapshotMeta): boolean {
+    return this.#state.isStateWanted && this.#maybeHearLeader(from, term) && mayRebuild(this.#state, snapshot)
   }
 
   tellCommit(commit: Index): void {

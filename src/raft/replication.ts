@@ -78,11 +78,20 @@ function pushAppend(state: CoreState, to: ReplicaId, progress: Progress, withEnt
 function requestSnapshot(state: CoreState, to: ReplicaId, progress: Progress): void {
   // A replica that does not answer would only pin the stream's resources. It is tried again when it does.
   if (!progress.recentActive) return
+  progress.becomeSnapshot(sendSnapshot(state, to))
+}
+
+/** For a replica that has lost its state and has its log: appends to it go on meanwhile, or it could not help to commit. */
+export function maybeSendState(state: CoreState, to: ReplicaId, progress: Progress): void {
+  if (progress.maybeBeginRebuild()) sendSnapshot(state, to)
+}
+
+function sendSnapshot(state: CoreState, to: ReplicaId): Index {
   const { log, id, term, configuration } = state
   const index: Index = log.truncatedIndex
   const snapshot = { index, term: log.term(index) ?? asTerm(0), configuration }
   state.outbox.send({ kind: 'install-snapshot', from: id, to, term, snapshot })
-  progress.becomeSnapshot(index)
+  return index
 }
 
 /** Its commit is never beyond what the follower is known to have: a delayed one may meet a log that has diverged. */

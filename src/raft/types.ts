@@ -109,6 +109,8 @@ export interface HeartbeatResponse extends MessageBase {
   readonly context: number
   /** It takes no entries for now. */
   readonly held?: boolean
+  /** The sender has its log and its votes, and has lost its state: a snapshot is to be sent to it. */
+  readonly needsState: boolean
 }
 export interface TimeoutNow extends MessageBase {
   readonly kind: 'timeout-now'
@@ -186,6 +188,8 @@ export interface RaftStart {
   readonly hardState: HardState
   readonly configuration: Configuration
   readonly applied: Index
+  /** What was applied is not to be trusted: see `loseState`. */
+  readonly isStateLost?: boolean
 }
 
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader'
@@ -253,6 +257,8 @@ export interface ProgressStatus {
   readonly recentActive: boolean
   /** Ticks since it was heard; infinite: never by this leader, which may have been elected a moment ago. The leader itself: 0. */
   readonly silentTicks: number
+  /** It said so itself: it has lost its state, and neither serves nor leads. */
+  readonly needsState: boolean
   readonly learner: boolean
   /** It takes no entries for now. */
   readonly held: boolean
@@ -302,6 +308,20 @@ export interface Raft {
   applyConfiguration(change: ConfigurationChange): Configuration
   /** A snapshot stream has arrived whole. true: the next Ready carries it, reset the log and state to it; false: stale, drop it. */
   maybeRestore(from: ReplicaId, term: Term, snapshot: SnapshotMeta): boolean
+  /**
+   * The state machine here is not to be trusted any more, whatever it has applied. From now on this replica votes and
+   * appends like any other, so that the quorum does not shrink; it hands out nothing to be applied and never campaigns.
+   * A leader hands over first, and steps down if nobody takes over within a few election timeouts. This is for ever: once
+   * the shell has put a snapshot in place, it starts a new core from it.
+   */
+  loseState(): void
+  /** Whether a replica that has lost its state asks its leader, with each answer to a heartbeat, for a snapshot. */
+  askForState(isWanted: boolean): void
+  /**
+   * A replica that has lost its state, and asks for another, may begin anew from this snapshot, and then apply the rest of its own log: the
+   * snapshot comes from the leader of this term or a later one, and no committed entry lies between it and that log.
+   */
+  mayRebuild(from: ReplicaId, term: Term, snapshot: SnapshotMeta): boolean
   /** The stream to `to` ended: its state was installed at `index`, or it failed. */
   snapshotReported(to: ReplicaId, index: Index, installed: boolean): void
   reportUnreachable(to: ReplicaId): void

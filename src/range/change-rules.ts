@@ -25,7 +25,8 @@ export function changeRefusal(status: RaftStatus, change: ConfigurationChange, r
   if (votersOutgoing.length === 0 && String(voters) === String(status.configuration.voters)) return undefined
   for (const step of change.steps) {
     if (step.kind !== 'add-voter') continue
-    const trouble = troubleOf(status, step.replica, rules)
+    const isQuarantined = status.progress.some(item => item.replica === step.replica && item.needsState)
+    const trouble = isQuarantined ? quarantined : troubleOf(status, step.replica, rules)
     if (trouble !== undefined)
       return `${rules.nameOf(step.replica)} cannot vote yet: it ${trouble}. ${remedyFor([trouble])}, and try again`
   }
@@ -46,6 +47,8 @@ function minorityOf(status: RaftStatus, voters: readonly ReplicaId[], rules: Cha
 }
 
 const isSilent = 'does not answer'
+/** Its log counts towards a quorum, so it stands in nobody's way; but a voter should be able to lead. */
+const quarantined = 'is quarantined, and is being rebuilt from its peers'
 
 function troubleOf(status: RaftStatus, replica: ReplicaId, rules: ChangeRules): string | undefined {
   if (replica === status.id) return undefined

@@ -52,23 +52,16 @@ export class HistoryCollector {
       const { threshold } = replica.state
       if (threshold <= this.#collectedTo || replica.isInstalling || replica.stopped !== undefined) continue
       // After a crash the threshold must still refuse what was collected under it.
-      if (!(await isFlushed(store))) return
+      await store.flush()
+      if (replica.stopped !== undefined) continue
       try {
         const dropped = await store.versions.collect(threshold)
         this.#collectedTo = threshold
         store.logger.debug({ range: replica.rangeId, threshold, dropped }, 'history collected')
       } catch (error) {
         if (!(error instanceof DamageError)) throw error
-        store.quarantine(replica, error)
+        store.quarantine(replica, error.message)
       }
     }
   }
-}
-
-/** False: the store has dealt with it. An entry that was applied by half stops its replica, and not its node. */
-function isFlushed(store: Store): Promise<boolean> {
-  return store.flush().then(
-    () => true,
-    () => false,
-  )
 }

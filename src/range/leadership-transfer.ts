@@ -12,7 +12,7 @@ export async function handOver(store: Store, replica: Replica, node: NodeId | un
   const target =
     node === undefined
       ? status.progress
-          .filter(item => !item.learner && item.replica !== replica.replicaId && item.recentActive)
+          .filter(item => !item.learner && !item.needsState && item.recentActive && item.replica !== replica.replicaId)
           .sort((a, b) => b.match - a.match)[0]?.replica
       : replica.descriptor.replicas.find(item => item.node === node)?.replicaId
   if (target === undefined)

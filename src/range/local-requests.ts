@@ -11,8 +11,10 @@ import type { Clock } from '../time/clock.ts'
 import type { HybridClock } from '../time/hybrid-clock.ts'
 import { type Timestamp, addMs } from '../time/timestamp.ts'
 import { clockSkewMaxMs } from '../time/hybrid-clock.ts'
+import { takeChecksum } from './checksum.ts'
 import type {
   AdminAnswer,
+  ChecksumAnswer,
   GetAnswer,
   GetRequest,
   HistoryAnswer,
@@ -159,8 +161,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     // An install began, and perhaps ended, while it was read.
     if (isKvError(error, 'unavailable')) return { kind: 'unavailable', message: error.message }
     if (!(error instanceof DamageError)) throw error
-    store.quarantine(replica, error)
-    return { kind: 'damaged', message: error.message }
+    store.quarantine(replica, error.message)
+    return replica.stopped ?? { kind: 'damaged', message: error.message }
   }
 
   function getPresent(replica: Replica, { keyspace, keys }: GetRequest): GetAnswer {
@@ -277,7 +279,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       })
     },
 
-    status: () => store.replicas().map(replica => rangeStatus(replica)),
+    status: () => store.replicas().map(replica => rangeStatus(replica, store.comparisons.of(replica).running)),
     addMember: (record, expected) => withLeader(replica => membership.add(replica, record, expected)),
     promoteMember: node => withLeader(replica => membership.promote(replica, node)),
     removeMember: node => withLeader(replica => membership.remove(replica, node)),
@@ -286,6 +288,12 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       const replica = store.replica(rangeId)
       if (replica === undefined) return { kind: 'not-found', message: `no replica of range ${rangeId} here` }
       return handOver(store, replica, node)
+    },
+
+    async checksum(rangeId: RangeId, index: Index | undefined, deadlineMs: number): Promise<ChecksumAnswer> {
+      const replica = store.replica(rangeId)
+      if (replica === undefined) return { kind: 'not-found', message: `no replica of range ${rangeId} here` }
+      return takeChecksum(store, replica, index, deadlineMs)
     },
 
     nodes: () => registry.records(),

@@ -1,7 +1,7 @@
 // What the gateway may ask of the replicas on its own node. Expected refusals are values; the gateway routes on them.
 // Reads are served by any replica (a follower asks its leader for a read index); writes by the leader alone.
 
-import type { Keyspace, NodeId, RangeId } from '../base/ids.ts'
+import type { Index, Keyspace, NodeId, RangeId, ReplicaId } from '../base/ids.ts'
 import type { quorate } from '../proto/quorate.js'
 import type { Timestamp } from '../time/timestamp.ts'
 
@@ -109,6 +109,25 @@ export interface ExpectedRecord {
   readonly stored: Uint8Array | undefined
 }
 
+export interface ReplicaVerdict {
+  /** Empty: not known. */
+  readonly node: string
+  readonly replica: ReplicaId
+  readonly isEqual: boolean
+  /** For people: `equal`, `differs: …` or `could not compare: …`, with what is done about it, or why. */
+  readonly verdict: string
+}
+
+export type ChecksumAnswer =
+  /** `isComplete`: every replica that can has answered. */
+  | {
+      readonly kind: 'done'
+      readonly index: Index
+      readonly isComplete: boolean
+      readonly replicas: readonly ReplicaVerdict[]
+    }
+  | Exclude<AdminAnswer, { kind: 'done' }>
+
 export interface LocalStore {
   readonly node: NodeId
   /** The range that owns a key: range 1 owns every key for now. */
@@ -126,6 +145,11 @@ export interface LocalStore {
   promoteMember(node: NodeId): Promise<AdminAnswer>
   removeMember(node: NodeId): Promise<AdminAnswer>
   transferLeader(rangeId: RangeId, node: NodeId | undefined): Promise<AdminAnswer>
+  /**
+   * Every replica reads all its rows as of one entry; the leader alone answers, by `deadlineMs` at the latest. `index`: of the
+   * one that was begun before; undefined: begins one, or joins the one that is under way.
+   */
+  checksum(rangeId: RangeId, index: Index | undefined, deadlineMs: number): Promise<ChecksumAnswer>
   /** The node registry, as applied here. */
   nodes(): readonly quorate.v1.INodeRecord[]
   /** A linearizable read would be answered now: a leader is known and this node's replicas keep up. */

@@ -4,11 +4,17 @@ import { quorate } from '../proto/quorate.js'
 import type { Configuration, RaftStatus } from '../raft/types.ts'
 import type { ReplicaId } from '../base/ids.ts'
 import type { Replica } from './replica.ts'
+import type { StateComparison } from './state-comparison.ts'
 
 const { ReplicaRole } = quorate.v1
 
-export function rangeStatus(replica: Replica): quorate.v1.IRangeStatus {
-  const { descriptor, state } = replica
+export function rangeStatus(replica: Replica, comparison: StateComparison): quorate.v1.IRangeStatus {
+  const { descriptor, state, stopped } = replica
+  const health = {
+    trouble: stopped !== undefined && 'message' in stopped ? stopped.message : '',
+    compared: comparison.comparedIndex,
+    comparison: replica.isQuarantined ? 'could not compare: it is quarantined' : comparison.describe(),
+  }
   const status = replica.status()
   return {
     id: replica.rangeId,
@@ -25,6 +31,7 @@ export function rangeStatus(replica: Replica): quorate.v1.IRangeStatus {
     closed: state.closed,
     keyCount: state.keyCount,
     byteCount: state.byteCount,
+    ...health,
     replicas: descriptor.replicas.map(member => ({
       node: member.node,
       replicaId: member.replicaId,
@@ -32,7 +39,7 @@ export function rangeStatus(replica: Replica): quorate.v1.IRangeStatus {
       match: matchOf(member.replicaId, status),
       term: status.term,
       ...(member.replicaId === replica.replicaId
-        ? { reachable: true, applied: state.appliedIndex, hash: state.stateHash }
+        ? { reachable: true, applied: state.appliedIndex, hash: state.stateHash, ...health }
         : { reachable: false }),
     })),
   }

@@ -5,6 +5,7 @@ import type { RangeId, ReplicaId } from '../base/ids.ts'
 import { RangeState } from '../command/range-state.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { VersionStore } from '../mvcc/version-store.ts'
+import { endOfQuarantine } from './quarantine-marker.ts'
 
 export class RemovedReplicas {
   readonly #engine: Engine
@@ -29,6 +30,7 @@ export class RemovedReplicas {
         value: Buffer.from(String(Math.max(replicaId, this.highest(rangeId)))),
       },
       { key: RangeState.keyOf(this.#versions, rangeId), value: undefined },
+      endOfQuarantine(rangeId),
     ])
   }
 }

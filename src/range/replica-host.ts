@@ -1,6 +1,6 @@
 // What a replica needs of the store around it, and what it is told of limits and time.
 
-import type { ReplicaId, Term } from '../base/ids.ts'
+import type { Index, ReplicaId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { RangeState } from '../command/range-state.ts'
 import type { ParseLimits } from '../command/write-batch.ts'
@@ -61,6 +61,9 @@ export interface ReplicaHost {
   onSystemWrite(key: Uint8Array, value: Uint8Array | undefined): void
   onDescriptor(replica: Replica, descriptor: RangeDescriptor): void
   onRoleChange(replica: Replica): void
+  onApplied(replica: Replica, index: Index): void
+  /** Its state is as of `index` for this turn, and a checksum of it is wanted. */
+  onChecksum(replica: Replica, index: Index): void
   /** Applying failed: this replica stops, its node goes on (a poison entry must not kill every node in turn). */
   onPoisoned(replica: Replica, error: unknown): void
   /** A failed assertion in the core: a wrong answer is worse than none. */

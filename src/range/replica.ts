@@ -5,53 +5,34 @@
 // committed and synced here; stamps grow strictly along the log; between `ready()` and what it asks for nothing awaits.
 
 import { assert } from '../base/assert.ts'
-import type { Index, NodeId, RangeId, ReplicaId, Term } from '../base/ids.ts'
-import { noReplica, userKeyspace } from '../base/ids.ts'
-import { applyEntry } from '../command/apply.ts'
-import { parseWriteBatch } from '../command/write-batch.ts'
-import { encodeBatchEntry, encodeThresholdEntry } from '../command/entry.ts'
+import { type Index, type NodeId, type RangeId, type ReplicaId, type Term, noReplica } from '../base/ids.ts'
+import type { ApplyResult } from '../command/apply.ts'
 import type { RangeState } from '../command/range-state.ts'
 import type { ReplicaLog } from '../log/log.ts'
+import { isOnlyVoter } from '../raft/configuration.ts'
 import { decodeConfigurationChange } from '../raft/configuration-change.ts'
-import { createRaft } from '../raft/raft.ts'
-import type {
-  ConfigurationChange,
-  Entry,
-  HardState,
-  Message,
-  Raft,
-  RaftStatus,
-  Ready,
-  SnapshotMeta,
-} from '../raft/types.ts'
+import type { ConfigurationChange, Entry, HardState, Message } from '../raft/types.ts'
+import type { ProposeResult, Raft, RaftStatus, Ready, SnapshotMeta } from '../raft/types.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import { channelOf } from '../transport/transport.ts'
+import { applyCommand } from './apply-command.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { CommitNews } from './commit-news.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import { ConfigurationProposals } from './configuration-proposals.ts'
 import type { RangeDescriptor, ReplicaDescriptor } from './descriptor.ts'
-import {
-  decodeConfiguration,
-  decodeDescriptor,
-  encodeConfiguration,
-  encodeDescriptor,
-  withConfiguration,
-} from './descriptor.ts'
+import { decodeDescriptor, encodeConfiguration, encodeDescriptor, withConfiguration } from './descriptor.ts'
 import type { Refusal, WriteAnswer, WriteRequest } from './local-store.ts'
 import { LogHolds } from './log-holds.ts'
 import { LogRetention } from './log-retention.ts'
+import { createCore } from './replica-core.ts'
 import type { ReplicaHost } from './replica-host.ts'
 import { Proposals, answerApplied, answerOnce } from './proposals.ts'
-import { proposalBytesMax, proposalRefusal } from './proposal-refusal.ts'
+import { proposalRefusal } from './proposal-refusal.ts'
 import { ReadQueue } from './read-queue.ts'
 import { mergeLogStamps, mergeStamps } from './stamps.ts'
-import { admissionRefusal, sessionRefusal } from './write-admission.ts'
+import { admissionRefusal, encodeChecksum, encodeThreshold, encodeWrites, parseAdmitted } from './write-admission.ts'
 
-const appendBytesMax = 1024 * 1024
-const inflightMessagesMax = 64
-/** Less than a link's queue holds (transport/peer-link.ts): what a slow follower has yet to take is never dropped there. */
-const inflightBytesMax = 12 * 1024 * 1024
 /** A configuration change that is not applied by then is answered; it may yet be. */
 const configurationWaitMs = 5_000
 const notLeader = { kind: 'not-leader', leader: noReplica } as const
@@ -59,12 +40,12 @@ const notLeader = { kind: 'not-leader', leader: noReplica } as const
 export class Replica {
   readonly rangeId: RangeId
   readonly replicaId: ReplicaId
+  readonly log: ReplicaLog
   readonly proposals = new Proposals()
   readonly reads: ReadQueue
   readonly retention: LogRetention
   readonly holds: LogHolds
   readonly #host: ReplicaHost
-  readonly #log: ReplicaLog
   readonly #raft: Raft
   #state: RangeState
   #descriptor: RangeDescriptor
@@ -76,34 +57,27 @@ export class Replica {
   #leadingTerm: Term | undefined
   #ownFlushes = 0
   #stopped: Refusal | undefined
-  readonly #appliedWaiters = new ConditionWaiters()
+  #suspended: Refusal | undefined
+  #isQuarantined = false
+  /** It takes no part in its range any more: removed, about to be another, or its node ends. */
+  #isSilent = false
+  /** As the log was given it last. */
+  #hardState: HardState
+  #appliedWaiters = new ConditionWaiters()
   readonly #configurations = new ConfigurationProposals()
 
-  constructor(host: ReplicaHost, log: ReplicaLog, hardState: HardState, state: RangeState) {
+  /** `quarantined`: it was so before the last restart; `state` tells no more than who else there was. */
+  constructor(host: ReplicaHost, log: ReplicaLog, hardState: HardState, state: RangeState, quarantined?: Refusal) {
     this.#host = host
-    this.#log = log
+    this.#hardState = hardState
+    this.log = log
     this.rangeId = log.rangeId
     this.replicaId = log.replicaId
     this.#state = state
     this.retention = new LogRetention(host.limits.logRetainedBytes)
     this.holds = new LogHolds(this.retention, host.limits.logHeldStallMs)
     this.#descriptor = decodeDescriptor(state.descriptor)
-    this.#raft = createRaft(
-      {
-        id: log.replicaId,
-        electionTimeoutTicks: host.timing.electionTimeoutTicks,
-        heartbeatTicks: host.timing.heartbeatTicks,
-        inflightMessagesMax,
-        inflightBytesMax,
-        appendBytesMax,
-        uncommittedBytesMax: host.limits.uncommittedBytes,
-        applyingBytesMax: host.limits.applyingBytes,
-        unappliedBytesMax: host.limits.unappliedBytes,
-        proposalBytesMax: proposalBytesMax(host.limits),
-        random: bound => host.random(bound),
-      },
-      { log, hardState, configuration: decodeConfiguration(state.configuration), applied: state.appliedIndex },
-    )
+    this.#raft = createCore(host, log, hardState, state, quarantined !== undefined)
     this.#applying = new ApplyLoop({
       turn: host.applyTurn,
       isHeld: () => host.isApplyHeld(),
@@ -126,6 +100,7 @@ export class Replica {
       },
       host.timing.electionTimeoutMs / 2,
     )
+    if (quarantined !== undefined) this.quarantine(quarantined)
   }
 
   get state(): RangeState {
@@ -134,15 +109,11 @@ export class Replica {
   get descriptor(): RangeDescriptor {
     return this.#descriptor
   }
-  get log(): ReplicaLog {
-    return this.#log
-  }
   get isLeader(): boolean {
-    return this.#raft.role === 'leader'
+    return this.#raft.role === 'leader' && this.#stopped === undefined
   }
   get isOnlyVoter(): boolean {
-    const { voters, votersOutgoing } = this.#raft.status().configuration
-    return voters.length === 1 && votersOutgoing.length === 0 && voters[0] === this.replicaId
+    return isOnlyVoter(this.#raft.status().configuration, this.replicaId)
   }
   get term(): Term {
     return this.#raft.term
@@ -150,9 +121,15 @@ export class Replica {
   get isInstalling(): boolean {
     return this.#isInstalling
   }
-  /** Set once the replica serves nothing any more: poisoned, quarantined or removed. */
+  /** Set while the replica serves nothing: it is quarantined, removed, or nobody knows whose state is right. */
   get stopped(): Refusal | undefined {
-    return this.#stopped
+    return this.#stopped ?? this.#suspended
+  }
+  get isQuarantined(): boolean {
+    return this.#isQuarantined
+  }
+  get hardState(): HardState {
+    return this.#hardState
   }
 
   status(): RaftStatus {
@@ -167,12 +144,14 @@ export class Replica {
     return this.memberOf(replica)?.node
   }
 
+  /** Where requests of clients go. One that serves nothing sends nobody anywhere: ask another node, and go by its word. */
   get leaderNode(): NodeId | undefined {
+    if (this.#stopped !== undefined) return undefined
     return this.#raft.leader === noReplica ? undefined : this.nodeOf(this.#raft.leader)
   }
 
   tick(): void {
-    if (this.#stopped !== undefined) return
+    if (this.#isSilent) return
     this.#guarded(() => this.#raft.tick())
     const nowMs = this.#host.clock.monotonicMs()
     this.proposals.expire(nowMs)
@@ -183,7 +162,7 @@ export class Replica {
   }
 
   step(message: Message): void {
-    if (this.#stopped !== undefined) return
+    if (this.#isSilent) return
     // Stamps that come in entries are part of what this node may have to lead from (bug 51).
     if (message.kind === 'append-entries') mergeStamps(this.#host.hybridClock, message.entries)
     this.#guarded(() => this.#raft.step(message))
@@ -197,7 +176,7 @@ export class Replica {
 
   /** `isInternal`: the node's own writes, which alone may change the system keyspace. */
   write(request: WriteRequest, isInternal = false, hasWaited = false): Promise<WriteAnswer> {
-    if (this.#stopped !== undefined) return Promise.resolve(this.#stopped)
+    if (this.stopped !== undefined) return Promise.resolve(this.stopped)
     if (!this.isLeader) return Promise.resolve({ kind: 'not-leader', leader: this.leaderNode })
     const refusal = admissionRefusal(this.#host, request, this.#descriptor.generation, this.proposals)
     if (refusal !== undefined) return Promise.resolve(refusal)
@@ -209,22 +188,12 @@ export class Replica {
     applyTurn.spend(0)
     const slowed = isInternal ? undefined : this.#host.heldLog.admit(this, request.writes.length)
     if (slowed !== undefined) return Promise.resolve(slowed)
-    const parsed = parseWriteBatch(request.writes, this.#host.limits.parse, this.#host.hybridClock.peek())
+    const parsed = parseAdmitted(this.#host, this.#state.sessions, request, isInternal)
     if (parsed.kind !== 'ok') return Promise.resolve(parsed)
-    if (parsed.batch.keyspace !== userKeyspace && !isInternal)
-      return Promise.resolve({ kind: 'invalid', message: 'only the user keyspace can be written' })
-    const full = sessionRefusal(this.#state.sessions, parsed.batch, this.#host.hybridClock.peek())
-    if (full !== undefined) return Promise.resolve(full)
-    if (!this.#host.hybridClock.maybePass(request.clock)) return Promise.resolve({ kind: 'future-instant' })
     return new Promise(resolve => {
-      this.proposals.enqueue({
-        writes: request.writes,
-        batch: parsed.batch,
-        operations: parsed.operations,
-        keyOperations: parsed.keyOperations,
-        deadlineMs: request.deadlineMs,
-        answer: answerOnce(resolve),
-      })
+      const { writes, deadlineMs } = request
+      const { batch, operations, keyOperations } = parsed
+      this.proposals.enqueue({ writes, batch, operations, keyOperations, deadlineMs, answer: answerOnce(resolve) })
       this.schedule()
     })
   }
@@ -242,13 +211,19 @@ export class Replica {
   /** Raises what history is kept from; the leader alone, and never back. */
   maybeProposeThreshold(threshold: Timestamp): boolean {
     if (!this.#isLeading || threshold <= this.#state.threshold) return false
-    const { commandVersion, hybridClock } = this.#host
-    const { generation } = this.#descriptor
-    const firstTimestamp = hybridClock.reserve(1)
-    const entry = encodeThresholdEntry({ commandVersion, generation, firstTimestamp, threshold })
-    const accepted = this.#core(() => this.#raft.propose(entry), notLeader).kind === 'accepted'
+    return this.#propose(encodeThreshold(this.#host, this.#descriptor.generation, threshold)).kind === 'accepted'
+  }
+
+  /** Every replica takes a checksum once it has applied the entry of this index. */
+  proposeChecksum(): ProposeResult {
+    if (!this.#isLeading) return { kind: 'not-leader', leader: noReplica }
+    return this.#propose(encodeChecksum(this.#host, this.#descriptor.generation))
+  }
+
+  #propose(entry: Uint8Array): ProposeResult {
+    const result = this.#core(() => this.#raft.propose(entry), notLeader)
     this.schedule()
-    return accepted
+    return result
   }
 
   transferLeadership(to: ReplicaId): string | undefined {
@@ -258,7 +233,7 @@ export class Replica {
     return result.kind === 'accepted' ? undefined : result.kind === 'refused' ? result.reason : result.kind
   }
 
-  /** Resolves true once `isMet`, which is asked after every apply; false past the deadline, or once the replica has stopped. */
+  /** True once `isMet`, asked after every apply; false past the deadline, or once the replica has stopped. */
   waitApplied(isMet: () => boolean, deadlineMs: number): Promise<boolean> {
     return this.#appliedWaiters.wait(isMet, deadlineMs)
   }
@@ -283,13 +258,51 @@ export class Replica {
   }
 
   stop(refusal: Refusal): void {
-    if (this.#stopped !== undefined) return
+    if (this.#isSilent) return
+    this.#isSilent = true
+    this.#serveNothing(this.#stopped ?? refusal)
+  }
+
+  /** It serves nothing until it is told to go on (undefined); it leads, applies and compares as before. */
+  suspend(refusal: Refusal | undefined): void {
+    this.#suspended = refusal
+  }
+
+  /** Its state is not to be trusted: it serves and applies nothing any more. It goes on voting and appending; a leader hands over. */
+  quarantine(refusal: Refusal): void {
+    if (this.#isQuarantined || this.#isSilent) return
+    this.#isQuarantined = true
+    this.#serveNothing(refusal)
+    this.#guarded(() => this.#raft.loseState())
+    this.schedule()
+  }
+
+  askForState(isWanted: boolean): void {
+    this.#raft.askForState(isWanted)
+  }
+
+  mayRebuild(from: ReplicaId, term: Term, meta: SnapshotMeta): boolean {
+    if (this.#isSilent || !this.#isQuarantined) return false
+    const mayRebuild = this.#core(() => this.#raft.mayRebuild(from, term, meta), false)
+    this.schedule()
+    return mayRebuild
+  }
+
+  /** Another takes its place, with its log: nothing more is said or written by this one. */
+  retire(): void {
+    this.#isInstalling = true
+    this.stop({ kind: 'unavailable', message: 'a snapshot is being installed here' })
+  }
+
+  #serveNothing(refusal: Refusal): void {
     this.#stopped = refusal
     this.proposals.stop(refusal)
     this.reads.close()
     this.#applying.stop()
     this.#commitNews.close()
     this.#appliedWaiters.close()
+    // For the snapshot that it may still receive.
+    if (!this.#isSilent) this.#appliedWaiters = new ConditionWaiters()
     this.#configurations.refuseAll()
   }
 
@@ -314,12 +327,12 @@ export class Replica {
 
   #drive(): void {
     this.#guarded(() => {
-      if (this.#stopped !== undefined || this.#isInstalling) return
+      if (this.#isSilent || this.#isInstalling) return
       this.#maybePropose()
       this.reads.maybeBegin()
       while (this.#raft.hasReady()) {
         this.#handleReady(this.#raft.ready())
-        if (this.#isInstalling || this.#stopped !== undefined) return
+        if (this.#isInstalling || this.#isSilent) return
         this.#maybePropose()
         this.reads.maybeBegin()
       }
@@ -349,15 +362,7 @@ export class Replica {
   #maybePropose(): void {
     while (this.#isLeading && this.#ownFlushes === 0 && this.proposals.isWaiting) {
       const writes = this.proposals.takeForEntry(this.#host.limits)
-      const operations = writes.reduce((sum, write) => sum + write.operations, 0)
-      const firstTimestamp = this.#host.hybridClock.reserve(Math.max(1, operations))
-      const entry = encodeBatchEntry({
-        commandVersion: this.#host.commandVersion,
-        generation: this.#descriptor.generation,
-        firstTimestamp,
-        operations,
-        requests: writes.map(write => write.writes),
-      })
+      const entry = encodeWrites(this.#host, this.#descriptor.generation, writes)
       const result = this.#raft.propose(entry)
       if (result.kind === 'accepted') {
         this.proposals.proposed(result.index, result.term, writes)
@@ -377,7 +382,8 @@ export class Replica {
       return
     }
     const { entries, hardState } = ready
-    if (entries.length > 0 || hardState !== undefined) this.#log.append(entries, hardState)
+    if (hardState !== undefined) this.#hardState = hardState
+    if (entries.length > 0 || hardState !== undefined) this.log.append(entries, hardState)
     this.retention.appended(entries)
     for (const message of ready.messages) this.#send(message)
     if (entries.length > 0 || ready.mustSync || ready.messagesAfterFlush.length > 0) this.#flush(ready)
@@ -392,7 +398,7 @@ export class Replica {
     const ownFlushes = this.#ownFlushes
     this.#host.log.flush(ceiling => {
       this.#host.hybridClock.ceilingSynced(ceiling as never)
-      if (this.#stopped !== undefined) return
+      if (this.#isSilent) return
       if (last !== undefined && ownFlushes > 0) this.#ownFlushes = 0
       this.#guarded(() => {
         if (ready.hardState !== undefined) this.#raft.hardStateDurable(ready.hardState)
@@ -408,7 +414,7 @@ export class Replica {
     if (this.isLeader) {
       // Whatever is stamped from now on lies above everything in this log.
       this.#host.hybridClock.mergeOwn(this.#state.lastStamp)
-      mergeLogStamps(this.#host.hybridClock, this.#log, this.#state.appliedIndex)
+      mergeLogStamps(this.#host.hybridClock, this.log, this.#state.appliedIndex)
       this.#leadingTerm = this.term
     } else {
       this.#leadingTerm = undefined
@@ -433,18 +439,11 @@ export class Replica {
       this.#applied(entry.index)
       return undefined
     }
-    const finish = (result: Awaited<ReturnType<typeof applyEntry>>): void => {
+    const finish = (result: ApplyResult): void => {
       if (writes !== undefined) answerApplied(writes, result, this.#state)
       this.#applied(entry.index)
     }
-    const decoded = writes?.map(write => write.batch)
-    const context = {
-      state: this.#state,
-      versions: this.#host.versions,
-      turn: this.#host.applyTurn,
-      onSystemWrite: (key: Uint8Array, value: Uint8Array | undefined) => this.#host.onSystemWrite(key, value),
-    }
-    const result = applyEntry(context, entry.index, entry.term, entry.data, decoded)
+    const result = applyCommand(this.#host, this, entry, writes)
     if (result instanceof Promise) return result.then(finish)
     finish(result)
     return undefined
@@ -464,6 +463,7 @@ export class Replica {
     this.#raft.appliedTo(index)
     this.reads.appliedTo(index)
     this.#appliedWaiters.check()
+    this.#host.onApplied(this, index)
     this.schedule()
   }
 
@@ -473,12 +473,12 @@ export class Replica {
     this.#isInstalling = true
     this.#applying.clear()
     const finish = (state: RangeState): void => {
-      if (this.#stopped !== undefined) return
+      if (this.#isSilent) return
       this.#state = state
       this.#descriptor = decodeDescriptor(state.descriptor)
       this.#host.hybridClock.mergeOwn(state.lastStamp)
-      this.#log.reset(meta.index, meta.term)
-      if (ready.hardState !== undefined) this.#log.append([], ready.hardState)
+      this.log.reset(meta.index, meta.term)
+      if (ready.hardState !== undefined) this.log.append([], (this.#hardState = ready.hardState))
       this.#isInstalling = false
       this.#applying.unpause()
       this.#flush(ready)

@@ -29,6 +29,8 @@ export interface SnapshotIntakeOptions {
   readonly clock: Clock
   /** The state of the range is another one from now on. */
   readonly onInstalled: () => Promise<void>
+  /** What the spool holds takes the place of a state that is not to be trusted; true once it has. */
+  readonly rebuild: (replica: Replica, snapshot: IncomingSnapshot) => Promise<boolean>
 }
 
 export class SnapshotIntake {
@@ -66,6 +68,7 @@ export class SnapshotIntake {
     this.#incoming = snapshot
     try {
       const { meta } = snapshot
+      if (replica.isQuarantined) return await this.#rebuild(replica, snapshot)
       if (meta.index > replica.state.appliedIndex) await this.#take(replica, snapshot.chunks)
       if (!replica.maybeRestore(snapshot.from, snapshot.term, meta)) return false
       const isInstalled = (): boolean => replica.state.appliedIndex >= meta.index && !replica.isInstalling
@@ -102,7 +105,8 @@ export class SnapshotIntake {
     for (;;) {
       const steps = this.#steps
       if (await replica.waitApplied(isMet, this.#options.clock.monotonicMs() + snapshotStallMs)) return true
-      if (steps === this.#steps || replica.stopped !== undefined) return false
+      const hasStopped = replica.stopped !== undefined && !replica.isQuarantined
+      if (steps === this.#steps || hasStopped) return false
     }
   }
 
@@ -111,13 +115,20 @@ export class SnapshotIntake {
     this.#incoming?.onInstalling(batch.reduce((bytes, { key, value }) => bytes + key.length + (value?.length ?? 0), 0))
   }
 
+  /** Always spooled: until the new state is here whole, the mark that the old one is void has to stand. */
+  async #rebuild(replica: Replica, snapshot: IncomingSnapshot): Promise<boolean> {
+    if (!replica.mayRebuild(snapshot.from, snapshot.term, snapshot.meta)) return false
+    await this.#take(replica, snapshot.chunks)
+    return this.#options.rebuild(replica, snapshot)
+  }
+
   async #take(replica: Replica, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     let isTaken = false
     const isOver = this.#waitFor(replica, () => isTaken)
     const wanted = chunksUntil(isOver, chunks, () => this.#steps++)
     this.#isInPlace = false
     try {
-      if (replica.state.appliedIndex > 0) await this.#spool.fill(wanted)
+      if (replica.state.appliedIndex > 0 || replica.isQuarantined) await this.#spool.fill(wanted)
       else await this.#putInPlace(wanted)
     } finally {
       isTaken = true

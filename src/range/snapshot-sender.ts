@@ -2,7 +2,7 @@
 
 import type { NodeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
-import type { EngineSnapshot } from '../engine/engine.ts'
+import { DamageError, type EngineSnapshot } from '../engine/engine.ts'
 import { exportRange } from '../mvcc/range-export.ts'
 import type { Transport } from '../transport/transport.ts'
 import { decodeConfiguration } from './descriptor.ts'
@@ -15,6 +15,8 @@ export interface SnapshotSenderOptions {
   readonly limits: Pick<ReplicaLimits, 'snapshotChunkBytes'>
   /** The store that the transport dials under a node's name. */
   readonly storeOf: (node: NodeId) => StoreId | undefined
+  /** The state that was to be sent is damaged here. */
+  readonly onDamaged: (replica: Replica, error: DamageError) => void
   /** What `capture` saw in the tick of an engine flush, and a view of the engine at exactly that instant. */
   readonly flushAndView: <Captured>(
     capture: () => Captured,
@@ -79,6 +81,7 @@ export class SnapshotSender {
         await view.close()
       }
     } catch (error) {
+      if (error instanceof DamageError) this.#options.onDamaged(replica, error)
       logger.warn(
         { range: replica.rangeId, to, error: String(error) },
         'a snapshot was not delivered; it is sent again when asked for',

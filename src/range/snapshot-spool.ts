@@ -4,6 +4,7 @@
 import type { Index, RangeId } from '../base/ids.ts'
 import { type Engine, type EngineBatchOperation, type EngineKey, apartPrefixes } from '../engine/engine.ts'
 import { writeInBatches } from '../mvcc/write-in-batches.ts'
+import { endOfQuarantine } from './quarantine-marker.ts'
 
 const deleteSliceKeys = 1_000
 const fillLimits = { operations: 1_000, bytes: 4 * 1024 * 1024 }
@@ -13,11 +14,13 @@ export class SnapshotSpool {
   readonly #prefix: EngineKey
   readonly #installing: EngineKey
   readonly #installed: EngineKey
+  readonly #rangeId: RangeId
   readonly #write: (batch: readonly EngineBatchOperation[]) => Promise<void>
 
   /** `write` puts a batch into the engine's one-at-a-time order. */
   constructor(engine: Engine, rangeId: RangeId, write: (batch: readonly EngineBatchOperation[]) => Promise<void>) {
     this.#engine = engine
+    this.#rangeId = rangeId
     this.#prefix = `${apartPrefixes.spool}${rangeId}/`
     this.#installing = `ninstalling/${rangeId}`
     this.#installed = `ninstalled/${rangeId}`
@@ -35,7 +38,8 @@ export class SnapshotSpool {
 
   /** `index`: the applied index of the state that was put in place. */
   async endInstall(index: Index): Promise<void> {
-    await this.#write([{ key: this.#installing, value: undefined }, this.installed(index)])
+    const endOfInstall = { key: this.#installing, value: undefined }
+    await this.#write([endOfInstall, this.installed(index), endOfQuarantine(this.#rangeId)])
     await this.clear()
   }
 

@@ -13,29 +13,29 @@ import type { SessionLimits } from '../command/sessions.ts'
 import type { Engine, EngineSnapshot } from '../engine/engine.ts'
 import type { Log, RecoveredReplica } from '../log/log.ts'
 import type { VersionStore } from '../mvcc/version-store.ts'
-import { configurationOf } from '../raft/configuration.ts'
-import type { HardState, Message, SnapshotMeta } from '../raft/types.ts'
+import type { HardState, SnapshotMeta } from '../raft/types.ts'
 import type { Clock, Timer } from '../time/clock.ts'
 import type { HybridClock } from '../time/hybrid-clock.ts'
 import type { Channel, IncomingSnapshot, RangeMessage, Transport } from '../transport/transport.ts'
 import { ApplyTurn } from './apply-turn.ts'
 import { blankState } from './blank-state.ts'
+import { createRange } from './new-range.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
-import { type RangeDescriptor, encodeConfiguration, encodeDescriptor } from './descriptor.ts'
+import type { RangeDescriptor } from './descriptor.ts'
 import { fitLogToState } from './fit-log-to-state.ts'
 import { HistoryCollector } from './history-collector.ts'
 import { HeldLogBudget } from './held-log-budget.ts'
+import { Quarantines } from './quarantine.ts'
 import { Replica } from './replica.ts'
 import type { ReplicaHost, ReplicaLimits, ReplicaTiming } from './replica-host.ts'
+import type { Refusal } from './local-store.ts'
 import { RemovedReplicas } from './removed-replicas.ts'
+import { StateComparisons } from './state-comparisons.ts'
 import { SnapshotIntake } from './snapshot-intake.ts'
 import { SnapshotSender } from './snapshot-sender.ts'
 
 /** The one range for now: it owns every key. */
 export const rangeOne = asRangeId(1)
-/** A new range's log begins here, so that whoever joins it begins with a snapshot that says what it is. */
-const firstIndex = asIndex(10)
-const firstTerm = asTerm(1)
 
 export interface StoreOptions {
   readonly node: NodeId
@@ -56,6 +56,7 @@ export interface StoreOptions {
     readonly engineFlushMs: number
     readonly logRetainedBytes: number
     readonly historyRetentionMs: number
+    readonly comparedEvery: number
   }
   readonly commandVersion: number
   /** Of the range that `bootstrap` makes; undefined: the default. */
@@ -93,8 +94,8 @@ export class Store implements ReplicaHost {
   readonly #intakes = new Map<RangeId, SnapshotIntake>()
   #isStarted = false
   #flushRound = 0
-  /** An entry was applied by half: what the write buffer holds must never reach the engine. */
-  #isPoisoned = false
+  readonly #quarantines: Quarantines
+  readonly comparisons: StateComparisons
   #tickTimer: Timer | undefined
   #flushTimer: Timer | undefined
   /** Of what the limits allow: drawn for each flush, so that replicas, which apply the same, do not flush at the same time. */
@@ -116,10 +117,29 @@ export class Store implements ReplicaHost {
     this.commandVersion = options.commandVersion
     this.logger = options.logger
     this.applyTurn = new ApplyTurn(options.clock, options.limits.applyTurnKeyOperations)
+    this.comparisons = new StateComparisons({
+      ...options,
+      tell: (replica, to, message) => this.send(replica, to, 'control', message),
+      quarantine: (replica, reason) => this.quarantine(replica, reason),
+    })
+    this.#quarantines = new Quarantines({
+      ...options,
+      flush: () => this.flush(),
+      flushing: async () => this.#flushing,
+      isClosed: () => this.#isClosed,
+      install: replica => this.#intake(replica.rangeId).install(replica.replicaId),
+      open: (log, hardState, state, quarantined) => this.#open(log, hardState, state, quarantined),
+      opened: replica => this.onDescriptor(replica, replica.descriptor),
+      onFatal: error => this.onFatal(error),
+    })
     this.#collector = new HistoryCollector(this, options.limits.historyRetentionMs)
     this.heldLog = new HeldLogBudget(options.limits.logHeldBytes, options.clock, options.logger)
     this.#removed = new RemovedReplicas(options.engine, options.versions)
-    this.#sender = new SnapshotSender({ ...options, flushAndView: capture => this.flushAndView(capture) })
+    this.#sender = new SnapshotSender({
+      ...options,
+      flushAndView: capture => this.flushAndView(capture),
+      onDamaged: (replica, error) => this.quarantine(replica, error.message),
+    })
   }
 
   get electionTimeoutMs(): number {
@@ -149,14 +169,15 @@ export class Store implements ReplicaHost {
     if (replicaId <= this.#removed.highest(rangeId)) return log.remove()
     const intake = this.#intake(rangeId)
     await intake.resume(replicaId)
+    if (await this.#quarantines.maybeOpen(recovered)) return
     const state = await RangeState.load(this.versions, rangeId, replicaId)
-    const known = fitLogToState(recovered, state, intake.installedIndex)
+    const hardState = fitLogToState(recovered, state, intake.installedIndex)
     if (state === undefined) {
-      this.#open(log, known, blankState({ rangeId, replicaId }))
+      this.#open(log, hardState, blankState({ rangeId, replicaId }))
       return
     }
     this.hybridClock.mergeOwn(state.lastStamp)
-    const replica = this.#open(log, known, state)
+    const replica = this.#open(log, hardState, state)
     // Nobody else to hear from: there is nothing to wait for.
     if (replica.isOnlyVoter) replica.campaign()
   }
@@ -164,30 +185,8 @@ export class Store implements ReplicaHost {
   /** Makes this node the only voter of a new cluster's first range. Durable when it resolves. */
   async bootstrap(): Promise<void> {
     assert(this.#replicas.size === 0, 'a cluster is made once')
-    const replicaId = asReplicaId(1)
-    const descriptor: RangeDescriptor = {
-      rangeId: rangeOne,
-      start: new Uint8Array(0),
-      end: new Uint8Array(0),
-      generation: 1,
-      configuration: 1,
-      replicas: [{ replicaId, node: this.#options.node, storeId: this.#options.storeId }],
-      nextReplicaId: asReplicaId(2),
-    }
-    const state = new RangeState({
-      rangeId: rangeOne,
-      replicaId,
-      appliedIndex: firstIndex,
-      appliedTerm: firstTerm,
-      ...(this.#options.sessionLimits && { sessionLimits: this.#options.sessionLimits }),
-      descriptor: encodeDescriptor(descriptor),
-      configuration: encodeConfiguration(configurationOf([replicaId])),
-    })
-    const hardState: HardState = { term: firstTerm, vote: asReplicaId(0), commit: firstIndex }
-    const log = this.log.createReplica(rangeOne, replicaId)
-    log.reset(firstIndex, firstTerm)
-    log.append([], hardState)
-    await new Promise<void>(resolve => this.log.flush(() => resolve()))
+    const { node, storeId, sessionLimits } = this.#options
+    const { log, hardState, state } = await createRange(this.log, rangeOne, { node, storeId }, sessionLimits)
     this.#open(log, hardState, state)
     await this.flush()
     must(this.replica(rangeOne)).campaign()
@@ -198,7 +197,9 @@ export class Store implements ReplicaHost {
     for (const { rangeId, message } of messages) {
       this.#heardFrom.set(message.from, source)
       const replica = this.#replicaFor(rangeId, message.to)
-      if (replica !== undefined) replica.step(message)
+      if (replica === undefined) continue
+      if (message.kind === 'state-hash') this.comparisons.heard(replica, message)
+      else replica.step(message)
     }
   }
 
@@ -218,7 +219,7 @@ export class Store implements ReplicaHost {
     return this.#options.random(bound)
   }
 
-  send(replica: Replica, to: ReplicaId, channel: Channel, message: Message): void {
+  send(replica: Replica, to: ReplicaId, channel: Channel, message: RangeMessage['message']): void {
     const target = replica.memberOf(to) ?? this.#heardFrom.get(to)
     // A node that joined anew is another store: what is meant for its former self must not reach it (bug 52).
     if (target === undefined || this.#options.storeOf(target.node) !== target.storeId) return
@@ -246,6 +247,14 @@ export class Store implements ReplicaHost {
     this.#options.onSystemWrite(key, value)
   }
 
+  onApplied(replica: Replica, index: Index): void {
+    this.comparisons.applied(replica, index)
+  }
+
+  onChecksum(replica: Replica, index: Index): void {
+    this.comparisons.checksum(replica, index)
+  }
+
   onDescriptor(replica: Replica, descriptor: RangeDescriptor): void {
     if (descriptor.replicas.length > 0 && !descriptor.replicas.some(item => item.replicaId === replica.replicaId))
       this.#remove(replica)
@@ -259,15 +268,7 @@ export class Store implements ReplicaHost {
   }
 
   onPoisoned(replica: Replica, error: unknown): void {
-    this.#isPoisoned = true
-    this.logger.error(
-      { range: replica.rangeId, error: String(error) },
-      'an entry cannot be applied: this replica stops, the node goes on',
-    )
-    replica.stop({
-      kind: 'damaged',
-      message: `range ${replica.rangeId} cannot apply its log on this node: ${String(error)}`,
-    })
+    this.quarantine(replica, `an entry cannot be applied here (${String(error)})`)
   }
 
   onFatal(error: unknown): void {
@@ -286,16 +287,9 @@ export class Store implements ReplicaHost {
     this.#tickWaiters.close()
   }
 
-  /** Checksums found damage in the state: this replica serves no more; the others do. */
-  quarantine(replica: Replica, error: Error): void {
-    this.logger.error(
-      { range: replica.rangeId, error: error.message },
-      'damaged state: this replica is quarantined; wipe its node to rebuild it from its peers',
-    )
-    replica.stop({
-      kind: 'damaged',
-      message: `${error.message}; this replica is quarantined: ask another node, and wipe this one so that it joins anew`,
-    })
+  /** The state of this replica is not to be trusted: it serves no more, the others do, and rebuild it. */
+  quarantine(replica: Replica, reason: string): void {
+    this.#quarantines.begin(replica, reason)
   }
 
   /** Resolves true once `isMet`, which is asked every tick. */
@@ -303,7 +297,7 @@ export class Store implements ReplicaHost {
     return this.#tickWaiters.wait(isMet, deadlineMs)
   }
 
-  /** Everything applied before the call is on disk when it resolves. When it rejects, replica or node has been stopped. */
+  /** Everything that healthy replicas had applied before the call is on disk when it resolves. When it rejects, the node has been stopped. */
   async flush(): Promise<void> {
     await this.#flushing
     await this.#flushNow(() => undefined)
@@ -330,9 +324,7 @@ export class Store implements ReplicaHost {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.halt()
-    await this.flush().catch((error: unknown) => {
-      if (!this.#isPoisoned) throw error
-    })
+    await this.flush()
   }
 
   /** One at a time; `frozen` runs in the tick in which the buffer is frozen, `done` in the tick in which it is on disk. */
@@ -349,6 +341,7 @@ export class Store implements ReplicaHost {
     const applied = new Map<RangeId, Index>()
     const recorded = this.log.flushedNumber
     const round = ++this.#flushRound
+    let marked: readonly Replica[] = []
     try {
       await this.versions.flush(
         recorded,
@@ -357,6 +350,7 @@ export class Store implements ReplicaHost {
           const operations = this.replicas().flatMap(replica => {
             // While a snapshot is put in place, the state in memory is the one that it replaces.
             if (replica.isInstalling) return []
+            if (replica.isQuarantined) return marked.includes(replica) ? [this.#quarantines.marker(replica)] : []
             applied.set(replica.rangeId, replica.state.appliedIndex)
             return replica.state.takeDirty(this.versions)
           })
@@ -368,14 +362,16 @@ export class Store implements ReplicaHost {
         },
         async () => {
           await Promise.all(this.replicas().map(replica => replica.pauseApply()))
-          if (this.#isPoisoned) throw new Error('an entry was applied by half: nothing is flushed any more')
+          marked = this.#quarantines.unmarked()
+          // For now one range owns all that is buffered.
+          if (marked.length > 0) this.versions.discardBuffer()
         },
       )
     } catch (error) {
-      // Nothing was frozen: the replica stops, its node goes on.
-      if (!this.#isPoisoned) this.onFatal(error)
+      this.onFatal(error)
       throw error
     }
+    this.#quarantines.marked(marked)
     done()
     this.engineFlushMicros = (this.clock.monotonicMs() - begunMs) * 1000
     this.log.engineFlushed(recorded, applied)
@@ -408,7 +404,8 @@ export class Store implements ReplicaHost {
   #flushDue(): void {
     this.#flushTimer?.cancel()
     this.#flushTimer = undefined
-    const isDirty = this.versions.isDirty || this.replicas().some(replica => replica.state.isDirty)
+    const isDirty =
+      this.versions.isDirty || this.replicas().some(replica => replica.state.isDirty && !replica.isQuarantined)
     const flushed = isDirty ? this.flush() : Promise.resolve()
     flushed.then(
       () => this.#scheduleFlush(),
@@ -421,7 +418,11 @@ export class Store implements ReplicaHost {
     this.#tickTimer = this.clock.setTimer(this.timing.tickMs, () => {
       this.clock.defer(() => {
         if (this.#isClosed) return
-        for (const replica of this.#replicas.values()) replica.tick()
+        for (const replica of this.#replicas.values()) {
+          if (replica.isQuarantined) this.#quarantines.tick(replica)
+          else this.comparisons.tick(replica)
+          replica.tick()
+        }
         this.heldLog.tick(this.replicas())
         if (this.#flushTimer !== undefined && this.#isMuchDirty) this.#flushDue()
         this.#options.onTick()
@@ -472,8 +473,8 @@ export class Store implements ReplicaHost {
     await new Promise<void>(resolve => this.log.flush(() => resolve()))
   }
 
-  #open(log: Replica['log'], hardState: HardState, state: RangeState): Replica {
-    const replica = new Replica(this, log, hardState, state)
+  #open(log: Replica['log'], hardState: HardState, state: RangeState, quarantined?: Refusal): Replica {
+    const replica = new Replica(this, log, hardState, state, quarantined)
     this.#replicas.set(replica.rangeId, replica)
     return replica
   }
@@ -482,7 +483,8 @@ export class Store implements ReplicaHost {
     const known = this.#intakes.get(rangeId)
     if (known !== undefined) return known
     const onInstalled = async (): Promise<void> => this.#options.onSystemInstalled?.()
-    const intake = new SnapshotIntake({ ...this.#options, rangeId, onInstalled })
+    const rebuild = (replica: Replica, snapshot: IncomingSnapshot) => this.#quarantines.rebuild(replica, snapshot)
+    const intake = new SnapshotIntake({ ...this.#options, rangeId, onInstalled, rebuild })
     this.#intakes.set(rangeId, intake)
     return intake
   }

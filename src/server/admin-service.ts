@@ -3,7 +3,7 @@
 
 import type { Server } from '@grpc/grpc-js'
 import { KvError } from '../base/errors.ts'
-import { type NodeId, asNodeId, asRangeId } from '../base/ids.ts'
+import { type NodeId, asIndex, asNodeId, asRangeId } from '../base/ids.ts'
 import { collectRangeStatus, replicasOf } from '../gateway/cluster-status.ts'
 import type { ClusterView, PeerClient } from '../gateway/cluster-view.ts'
 import { adminAnswerToError } from '../gateway/refusal-error.ts'
@@ -15,6 +15,8 @@ import { type HandlerContext, unary } from './handler.ts'
 import { type Codec, defineMethod } from './method.ts'
 
 const { v1 } = quorate
+/** A call for a checksum answers by then, with what is known. */
+const checksumWaitMs = 30_000
 
 function method<Request, Response>(name: string, request: Codec<Request>, response: Codec<Response>) {
   return defineMethod<Request, Response>(`/quorate.v1.Admin/${name}`, request, response)
@@ -43,6 +45,11 @@ export const adminService = {
     'TransferLeader',
     v1.TransferLeaderRequest,
     v1.TransferLeaderResponse,
+  ),
+  Checksum: method<quorate.v1.IChecksumRequest, quorate.v1.IChecksumResponse>(
+    'Checksum',
+    v1.ChecksumRequest,
+    v1.ChecksumResponse,
   ),
 }
 
@@ -113,6 +120,22 @@ export function addAdminService(server: Server, context: HandlerContext, options
         return { header: header(), leader: store.leaderOf(rangeId) ?? '' }
       },
     ),
+    Checksum: unary<quorate.v1.IChecksumRequest, quorate.v1.IChecksumResponse>(context, 'checksum', async request => {
+      const parsed = parseHeader(request.header, view.clusterId() === undefined ? undefined : clusterIdBytes())
+      // Time is left to bring the answer: who asks again is told the rest.
+      const waitMs = Math.min(parsed.timeoutMs || checksumWaitMs, checksumWaitMs) * 0.8
+      const begun = request.index ? asIndex(request.index) : undefined
+      const answer = await store.checksum(asRangeId(request.rangeId || 1), begun, context.clock.monotonicMs() + waitMs)
+      if (answer.kind !== 'done') throw adminAnswerToError(answer, addressOf)
+      const { index, isComplete, replicas } = answer
+      const verdicts = replicas.map(({ node, replica, isEqual, verdict }) => ({
+        node,
+        replicaId: replica,
+        equal: isEqual,
+        verdict,
+      }))
+      return { header: header(), index, complete: isComplete, replicas: verdicts }
+    }),
   })
 }
 

@@ -86,6 +86,19 @@ export function createMetrics(options: MetricsOptions): Metrics {
   rangeGauge('quorate_raft_is_leader', '1 when this node leads the range.', range =>
     range.leader === store.node ? 1 : 0,
   )
+  rangeGauge('quorate_range_quarantined', '1 while the replica here serves nothing, and waits to be rebuilt.', range =>
+    range.trouble ? 1 : 0,
+  )
+  rangeGauge(
+    'quorate_range_compared_index',
+    'The newest entry at which a majority of the replicas agreed with the one here.',
+    range => range.compared ?? 0,
+  )
+  rangeGauge(
+    'quorate_range_compared',
+    '1 when at the newest comparison all replicas answered and were equal.',
+    range => (range.comparison === 'equal' ? 1 : 0),
+  )
   rangeGauge('quorate_range_keys', 'Live keys.', range => range.keyCount ?? 0)
   rangeGauge('quorate_range_bytes', 'Bytes of live keys and values.', range => range.byteCount ?? 0)
 

@@ -8,7 +8,7 @@
 import { assert, unreachable } from '../base/assert.ts'
 import { type Index, type Term, asIndex, asRangeId, asReplicaId, asTerm } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
-import type { Entry, EntryKind, Message } from '../raft/types.ts'
+import type { Entry, EntryKind } from '../raft/types.ts'
 import type { RangeMessage } from './transport.ts'
 
 /** The peer sent what no version of this protocol sends. */
@@ -84,7 +84,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
 }
 
 /** About what a message takes in memory and on the wire, for budgets. */
-export function messageBytes(message: Message): number {
+export function messageBytes(message: RangeMessage['message']): number {
   if (message.kind !== 'append-entries') return messageOverheadBytes
   let bytes = messageOverheadBytes
   for (const entry of message.entries) bytes += entry.data.length + entryOverheadBytes
@@ -139,7 +139,19 @@ function toProto({ rangeId, generation, message }: RangeMessage): quorate.v1.IRa
       proto.heartbeat = { commit: message.commit, context: message.context }
       break
     case 'heartbeat-response':
-      proto.heartbeatResponse = { context: message.context, held: message.held ?? false }
+      proto.heartbeatResponse = {
+        context: message.context,
+        held: message.held ?? false,
+        needsState: message.needsState,
+      }
+      break
+    case 'state-hash':
+      proto.stateHash = {
+        index: message.index,
+        hash: message.hash,
+        isAnswer: message.isAnswer,
+        isChecksum: message.isChecksum,
+      }
       break
     case 'timeout-now':
       proto.timeoutNow = {}
@@ -172,7 +184,7 @@ function entryToProto(entry: Entry): quorate.v1.IEntry {
   }
 }
 
-function fromProto(proto: quorate.v1.IRaftMessage): Message | undefined {
+function fromProto(proto: quorate.v1.IRaftMessage): RangeMessage['message'] | undefined {
   const from = asReplicaId(safe(proto.from))
   const to = asReplicaId(safe(proto.to))
   const term = asTerm(safe(proto.term))
@@ -222,6 +234,7 @@ function fromProto(proto: quorate.v1.IRaftMessage): Message | undefined {
       term,
       context: safe(proto.heartbeatResponse.context),
       held: proto.heartbeatResponse.held ?? false,
+      needsState: proto.heartbeatResponse.needsState ?? false,
     }
   }
   if (proto.requestVote) {
@@ -269,6 +282,19 @@ function fromProto(proto: quorate.v1.IRaftMessage): Message | undefined {
       context: safe(context),
       index: asIndex(safe(index)),
       rejected: rejected ?? false,
+    }
+  }
+  if (proto.stateHash) {
+    const { index, hash, isAnswer, isChecksum } = proto.stateHash
+    return {
+      kind: 'state-hash',
+      from,
+      to,
+      term,
+      index: asIndex(safe(index)),
+      hash: hash ?? '',
+      isAnswer: isAnswer ?? false,
+      isChecksum: isChecksum ?? false,
     }
   }
   if (proto.timeoutNow) return { kind: 'timeout-now', from, to, term }

@@ -5,7 +5,7 @@
 // reported through `onUnreachable`; nothing is delivered from a stranger (cluster id, node id, store id).
 // Every frame carries the hybrid clock and the raw one; a frame too far ahead is dropped whole and unmerged (DESIGN.md 8).
 
-import type { ClusterId, NodeId, RangeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
+import type { ClusterId, Index, NodeId, RangeId, ReplicaId, StoreId, Term } from '../base/ids.ts'
 import type { Message, SnapshotMeta } from '../raft/types.ts'
 import type { Lineage } from './incarnation.ts'
 
@@ -17,10 +17,26 @@ export function channelOf(message: Message): Channel {
   return message.kind === 'append-entries' ? 'append' : 'control'
 }
 
+/**
+ * What a replica tells the others beside Raft: the hash that its state has come to at `index`; empty: it is damaged there.
+ * `isChecksum`: over all its rows as well, because somebody asked for it.
+ */
+export interface StateHash {
+  readonly kind: 'state-hash'
+  readonly from: ReplicaId
+  readonly to: ReplicaId
+  readonly term: Term
+  readonly index: Index
+  readonly hash: string
+  readonly isChecksum: boolean
+  /** To such a message of the receiver's: it is not answered again. */
+  readonly isAnswer: boolean
+}
+
 export interface RangeMessage {
   readonly rangeId: RangeId
   readonly generation: number
-  readonly message: Message
+  readonly message: Message | StateHash
 }
 
 export interface NodeAddress {

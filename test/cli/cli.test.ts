@@ -200,6 +200,31 @@ describe('the cluster', () => {
     expect(JSON.parse(again.err)).toMatchObject({ error: { code: 'already-initialised' } })
   })
 
+  test('checksum waits for all replicas, tells of each, and exits 1 unless all are equal', async () => {
+    const equal = await cli(['checksum'])
+    expect([equal.code, equal.out.toString()]).toEqual([
+      0,
+      'as of entry 77\nREPLICA  VERDICT\nn1       equal\nn2       equal\n',
+    ])
+    cluster.lastVerdict = 'differs: quarantined, is being rebuilt'
+    const unequal = await cli(['checksum', '-o', 'json'])
+    expect([unequal.code, json(unequal)]).toEqual([
+      1,
+      {
+        index: 77,
+        equal: false,
+        replicas: [
+          { node: 'n1', replicaId: 1, equal: true, verdict: 'equal' },
+          { node: 'n2', replicaId: 2, equal: false, verdict: 'differs: quarantined, is being rebuilt' },
+        ],
+      },
+    ])
+    cluster.lastVerdict = 'equal'
+    // Too little time for a second look.
+    const early = await cli(['checksum', '--timeout', '400'])
+    expect([early.code, early.out.toString()]).toEqual([1, expect.stringContaining('could not compare')])
+  })
+
   test('bench says how fast it was', async () => {
     const flags = ['--callers', '4', '--seconds', '0.2', '--keys', '10', '--workload', 'mixed']
     const result = json(await cli(['bench', ...flags, '-o', 'json'])) as Record<string, number>

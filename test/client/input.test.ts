@@ -67,6 +67,7 @@ const calls: Readonly<Record<string, (options: unknown) => unknown>> = {
   'admin.promoteMember': options => loose.admin.promoteMember('n3', options),
   'admin.removeMember': options => loose.admin.removeMember('n3', options),
   'admin.transferLeader': options => loose.admin.transferLeader('', options),
+  'admin.checksum': options => loose.admin.checksum(options),
 }
 const writes = ['put', 'delete', 'deleteRange', 'commit', 'compareAndSet']
 const reads = ['get', 'getText', 'getWithMetadata', 'scan', 'count']

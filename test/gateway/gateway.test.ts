@@ -53,7 +53,7 @@ describe('a batch', () => {
       expect(header?.clock).toBeGreaterThanOrEqual(written)
       expect(header?.clock).toBeLessThan(ahead)
     }
-    store.readRefusals.push({ kind: 'damaged', message: 'on purpose' })
+    store.readRefusals.push({ kind: 'below-threshold', threshold: addMs(ahead, 0) })
     const refused = await gateway.batch({ gets: [key('a')] })
     expect(refused.header?.clock ?? 0).toBe(0)
   })

@@ -53,7 +53,7 @@ function bodyText(packet: Packet): string {
     case 'heartbeat':
       return `heartbeat commit=${packet.commit}${roundText(packet.context)}`
     case 'heartbeat-response':
-      return `heartbeat ok${roundText(packet.context)}${heldText(packet.held)}`
+      return `heartbeat ok${roundText(packet.context)}${heldText(packet.held)}${packet.needsState ? ', state wanted' : ''}`
     case 'timeout-now':
       return 'timeout now'
     case 'read-index-request':

@@ -26,6 +26,7 @@ function refusal(
     state: 'replicate' as const,
     recentActive: true,
     silentTicks: 0,
+    needsState: false,
     learner: learners.includes(replica),
     held: false,
     ...states[replica],
@@ -79,6 +80,12 @@ describe('a promotion', () => {
     )
     expect(refusal([1], [2], { 2: silent }, ['add-voter', 2])).toContain('n2 cannot vote yet: it does not answer')
     expect(refusal([1], [2], { 2: never }, ['add-voter', 2])).toBeDefined()
+  })
+
+  it('waits until a quarantined learner is rebuilt, which as a voter would stand in the way of nobody', () => {
+    const message = refusal([1], [2], { 2: { needsState: true } }, ['add-voter', 2])
+    expect(message).toContain('n2 cannot vote yet: it is quarantined, and is being rebuilt from its peers. Wait until')
+    expect(refusal([1, 2, 3], [], { 2: { needsState: true } }, ['remove', 3])).toBeUndefined()
   })
 
   it('is refused where one more voter would take the majority away', () => {

@@ -38,6 +38,7 @@ class Leader {
       recentActive: true,
       learner: false,
       silentTicks: 0,
+      needsState: false,
       held: false,
     })
     const progress = [of(self, this.last), { ...of(follower, 20), ...this.progress }]

@@ -66,6 +66,7 @@ async function createReceiver(applied: number) {
   const stopping = Promise.withResolvers<boolean>()
   const replica = {
     isInstalling: false,
+    isQuarantined: false,
     term: asTerm(7),
     state: { appliedIndex: asIndex(applied) },
     maybeRestore: (_from: number, _term: number, { index }: { readonly index: number }) => {
@@ -76,7 +77,8 @@ async function createReceiver(applied: number) {
   } as unknown as Replica
   let installs = 0
   const onInstalled = async () => void installs++
-  const intake = new SnapshotIntake({ rangeId, engine, versions, clock: systemClock, onInstalled })
+  const rebuild = async () => false
+  const intake = new SnapshotIntake({ rangeId, engine, versions, clock: systemClock, onInstalled, rebuild })
   return {
     engine,
     versions,

@@ -39,6 +39,7 @@ function createSender(
     limits: defaultLimits,
     transport: transport as Transport,
     storeOf: () => dialledStore,
+    onDamaged: () => {},
     flushAndView: async capture => {
       await Promise.resolve()
       whileFlushing(replica)

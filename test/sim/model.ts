@@ -108,6 +108,7 @@ export class Model {
     assert.ok(firstTimestamp > this.lastStamp, `stamps grow along the log: ${firstTimestamp} at ${entry.index}`)
     this.lastStamp = firstTimestamp + Math.max(1, operations) - 1
     this.#endSessions(firstTimestamp)
+    if (command.kind === 'checksum') return
     if (command.kind === 'threshold') {
       this.threshold = Math.max(this.threshold, command.threshold)
       return

@@ -5,6 +5,7 @@ import { electionMutants } from './mutants/elections.ts'
 import { historyMutants } from './mutants/history.ts'
 import { moveMutants } from './mutants/moves.ts'
 import type { Mutant, Unapplied } from './mutants/mutant.ts'
+import { quarantineMutants } from './mutants/quarantine.ts'
 import { readMutants } from './mutants/reads-and-sessions.ts'
 import { replicationMutants } from './mutants/replication.ts'
 import { sessionMutants } from './mutants/sessions.ts'
@@ -14,6 +15,7 @@ export const mutants: readonly Mutant[] = [
   ...electionMutants,
   ...replicationMutants,
   ...snapshotMutants,
+  ...quarantineMutants,
   ...diskMutants,
   ...historyMutants,
   ...readMutants,
@@ -28,6 +30,5 @@ export const unapplied: readonly Unapplied[] = [
   { rows: [46, 57, 58, 59, 61], why: 'ranges do not split or merge yet' },
   { rows: [48, 62, 63, 65, 66], why: 'there are no transactions, intents or locks yet' },
   { rows: [50], why: 'each range has its own heartbeats: none are shared by a pair of nodes yet' },
-  { rows: [75], why: 'a replica judges itself alone: no hash of another one ever quarantines it' },
   { rows: [0], why: 'ranges do not fall quiet yet' },
 ]

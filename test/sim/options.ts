@@ -80,6 +80,7 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
       historyRetentionMs: pick(2_000, 10_000, 600_000),
       promoteLagEntries: [4, 64, 1_024][seed % 3] as number,
       drainMs: 1_000,
+      comparedEvery: ([4, 32, 1_024] as const)[seed % 3] as number,
     },
     encodes: prng.below(8) === 0,
     clients: 2 + prng.below(4),

@@ -2,7 +2,9 @@
 // records that no node ever sees: every committed entry, every vote and every acknowledgement that left a node.
 
 import { strict as assert } from 'node:assert'
+import { crc32 } from 'node:zlib'
 import { asIndex, type RangeId, type ReplicaId } from '../../src/base/ids.ts'
+import type { RangeState } from '../../src/command/range-state.ts'
 import type { RecoveredReplica } from '../../src/log/log.ts'
 import { decodeConfigurationChange } from '../../src/raft/configuration-change.ts'
 import type { Configuration, Entry, Message, RaftStatus } from '../../src/raft/types.ts'
@@ -54,9 +56,13 @@ export class RangeChecker {
   /** Leaders seen, one a term. */
   readonly leaders = new Map<number, ReplicaId>()
   readonly start: number
+  /** Replicas whose states are wrong on purpose, until they are rebuilt. */
+  readonly spoilt = new Set<Replica>()
   readonly #promoteLagEntries: number
   readonly #committed: Entry[] = []
   readonly #hashes = new Map<number, string>()
+  /** All of what the first replica at each index had come to. */
+  readonly #states = new Map<number, string>()
   readonly #said = new Map<ReplicaId, Said>()
   readonly #storeOf = new Map<ReplicaId, string>()
   readonly #seen = new WeakMap<Replica, Seen>()
@@ -191,7 +197,7 @@ export class RangeChecker {
     // What it had heard to be committed before it was elected is not its own count.
     if (isLeader && seen.isLeader && seen.term === term && commit > seen.commit)
       this.#checkQuorum(replica, status, seen.configuration)
-    if (applied > seen.applied && !replica.isInstalling) this.#checkHash(replica, applied)
+    if (applied > seen.applied && !replica.isInstalling && !this.spoilt.has(replica)) this.#checkHash(replica, applied)
     this.#checkIntake(replica, seen, isLeader, lastIndex)
     seen.term = term
     seen.commit = commit
@@ -371,10 +377,16 @@ export class RangeChecker {
   }
 
   #checkHash(replica: Replica, applied: number): void {
-    const hash = replica.state.stateHash
+    const { state } = replica
+    const hash = state.stateHash
     const known = this.#hashes.get(applied)
     if (known === undefined) this.#hashes.set(applied, hash)
     else assert.equal(hash, known, `equal state hash at equal index: ${applied}`)
+    if (!state.isBetweenEntries) return
+    const whole = `${state.wholeHash()} of ${wholeState(state)}`
+    const first = this.#states.get(applied)
+    if (first === undefined) this.#states.set(applied, whole)
+    else assert.equal(whole, first, `equal replicated state at equal index: ${applied}`)
   }
 
   #saidBy(replica: ReplicaId): Said {
@@ -396,4 +408,18 @@ function isLive(status: RaftStatus, voter: ReplicaId): boolean {
 
 function hasMajority({ voters, votersOutgoing }: Configuration, isCounted: (voter: ReplicaId) => boolean): boolean {
   return [voters, votersOutgoing].every(half => half.length === 0 || half.filter(isCounted).length * 2 > half.length)
+}
+
+/** All that must be the same on every replica, told without the hash that they compare themselves. */
+function wholeState(state: RangeState): string {
+  const { lastStamp, threshold, keyCount, byteCount, generation, sessions } = state
+  const table = [...sessions.encoded()].sort(([a], [b]) => (a < b ? -1 : 1))
+  const bytes = [
+    state.descriptor,
+    state.configuration,
+    ...table.flatMap(([id, value]) => [Buffer.from(id, 'latin1'), value]),
+  ]
+  let crc = 0
+  for (const part of bytes) crc = crc32(part, crc)
+  return `${[lastStamp, threshold, keyCount, byteCount, generation, table.length, JSON.stringify(sessions.limits)]} ${crc}`
 }

@@ -155,7 +155,9 @@ export class World implements NodeObserver {
     })
   }
 
-  started(node: SimNode, { context }: NodeCore): void {
+  started(node: SimNode, { context, store }: NodeCore): void {
+    // What it cannot read it does not know, until it is rebuilt.
+    if (store.replicas().some(replica => replica.isQuarantined)) return
     this.#watch(() => {
       for (const key of node.engineDisk.pairs().keys()) {
         if (!key.startsWith(registered)) continue
@@ -167,7 +169,8 @@ export class World implements NodeObserver {
 
   sent(node: SimNode, _to: NodeId, { rangeId, message }: RangeMessage): void {
     const replica = node.core?.store.replica(rangeId)
-    if (replica !== undefined) this.#watch(() => this.checker(rangeId).sent(node.storeId, replica, message))
+    if (replica === undefined || message.kind === 'state-hash') return
+    this.#watch(() => this.checker(rangeId).sent(node.storeId, replica, message))
   }
 
   delivered(node: SimNode, from: NodeId, messages: readonly RangeMessage[]): void {

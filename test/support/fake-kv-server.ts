@@ -45,6 +45,8 @@ export class FakeKvCluster {
   applied = 0
   leader = 'n1'
   isInitialised = true
+  /** Of n2, whenever a checksum is taken. */
+  lastVerdict = 'equal'
   /** Only the leader takes batches; others refuse with its name. */
   followersRefuse = false
   pageKeys = 3
@@ -151,6 +153,23 @@ export class FakeKvCluster {
         this.#mustLead(node)
         this.leader = request.node || 'n2'
         return { leader: this.leader }
+      },
+    )
+    unary(
+      'checksum',
+      wire.checksumMethod,
+      v1.ChecksumRequest,
+      v1.ChecksumResponse,
+      ({ index }: quorate.v1.ChecksumRequest) => {
+        this.#mustLead(node)
+        // The first call begins it, and nobody has answered by then.
+        const isAnswered = index > 0
+        const verdict = isAnswered ? this.lastVerdict : 'could not compare: no checksum has come from it'
+        const replicas = [
+          { node: 'n1', replicaId: 1, equal: true, verdict: 'equal' },
+          { node: 'n2', replicaId: 2, equal: verdict === 'equal', verdict },
+        ]
+        return { index: 77, complete: isAnswered, replicas }
       },
     )
     unary(

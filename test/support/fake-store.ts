@@ -1,10 +1,11 @@
 // A LocalStore without Raft, log or disk: one map of versions, one session table, shared by the stores of all nodes of
 // a FakeState, so that gateways, services and the SDK are tested without a cluster. Leadership and refusals are set by hand.
 
-import { type NodeId, type RangeId, asNodeId, asRangeId } from '../../src/base/ids.ts'
+import { type NodeId, type RangeId, asIndex, asNodeId, asRangeId } from '../../src/base/ids.ts'
 import { quorate } from '../../src/proto/quorate.js'
 import type {
   AdminAnswer,
+  ChecksumAnswer,
   GetAnswer,
   GetRequest,
   HistoryAnswer,
@@ -287,6 +288,13 @@ export class FakeStore implements LocalStore {
   removeMember(node: NodeId): Promise<AdminAnswer> {
     return this.#admin({ remove: node })
   }
+  checksumAnswer: ChecksumAnswer = { kind: 'done', index: asIndex(7), isComplete: true, replicas: [] }
+
+  checksum(rangeId: RangeId, index: number | undefined): Promise<ChecksumAnswer> {
+    this.adminCalls.push(['checksum', rangeId, index])
+    return Promise.resolve(this.checksumAnswer)
+  }
+
   transferLeader(rangeId: RangeId, node: NodeId | undefined): Promise<AdminAnswer> {
     return this.#admin({ transfer: rangeId, node })
   }

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type NodeId, asIndex, asNodeId, asRangeId, asReplicaId, asTerm } from '../../src/base/ids.ts'
 import { quorate } from '../../src/proto/quorate.js'
-import type { Entry, Message, SnapshotMeta } from '../../src/raft/types.ts'
+import type { Entry, SnapshotMeta } from '../../src/raft/types.ts'
 import { addMs } from '../../src/time/timestamp.ts'
 import type { IncomingSnapshot, OutgoingSnapshot, RangeMessage, Transport } from '../../src/transport/transport.ts'
 import { until, within } from '../support/until.ts'
@@ -48,11 +48,11 @@ export function append(index: number, data: Uint8Array): RangeMessage {
   return wrap({ kind: 'append-entries', ...base, ...previous, commit: asIndex(0), entries: [entry] })
 }
 
-export function wrap(message: Message): RangeMessage {
+export function wrap(message: RangeMessage['message']): RangeMessage {
   return { rangeId: asRangeId(4), generation: 9, message }
 }
 
-export const oneOfEach: readonly Message[] = [
+export const oneOfEach: readonly RangeMessage['message'][] = [
   {
     kind: 'request-vote',
     ...base,
@@ -84,10 +84,11 @@ export const oneOfEach: readonly Message[] = [
     held: true,
   },
   { kind: 'heartbeat', ...base, commit: asIndex(3), context: 12 },
-  { kind: 'heartbeat-response', ...base, context: 12, held: true },
+  { kind: 'heartbeat-response', ...base, context: 12, held: true, needsState: true },
   { kind: 'timeout-now', ...base },
   { kind: 'read-index-request', ...base, context: 5 },
   { kind: 'read-index-response', ...base, context: 5, index: asIndex(8), rejected: false },
+  { kind: 'state-hash', ...base, index: asIndex(1_024), hash: '00112233deadbeef', isAnswer: true, isChecksum: true },
 ]
 
 export function outgoing(
@@ -118,7 +119,7 @@ export function transportContract(name: string, open: () => Promise<ContractWorl
     })
     afterEach(() => world.close())
 
-    const arrived = (): Message[] => world.b.received.map(({ item }) => item.message)
+    const arrived = (): RangeMessage['message'][] => world.b.received.map(({ item }) => item.message)
     const contexts = (): number[] => arrived().map(message => (message.kind === 'heartbeat' ? message.context : -1))
 
     it('hands over messages of every kind as they were sent, with their range and sender', async () => {
@@ -373,7 +374,7 @@ function peerAddressOf(world: ContractWorld): string {
 }
 
 /** Buffers and Uint8Arrays of the same bytes are the same here. */
-function plain(messages: readonly Message[]): unknown {
+function plain(messages: readonly RangeMessage['message'][]): unknown {
   return JSON.parse(
     JSON.stringify(messages, (_key, value: unknown) => (value instanceof Uint8Array ? [...value] : fromBuffer(value))),
   )

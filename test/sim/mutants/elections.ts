@@ -53,22 +53,16 @@ export const electionMutants: readonly Mutant[] = [
     does: "A candidate's vote for itself is not written.",
     edits: [
       {
-        file: raft,
-        find: 'this.#hardStateHanded = { term, vote, commit: log.commit }',
+        file: 'src/raft/told-states.ts',
+        find: '    return this.#hard\n  }\n\n  takeSoftState',
         replace:
-          'this.#hardStateHanded = { term, vote: vote === this.#state.id ? noReplica : vote, commit: log.commit }',
+          '    return vote === this.#state.id ? { ...this.#hard, vote: 0 as typeof vote } : this.#hard\n  }\n\n  takeSoftState',
       },
       {
         file: raft,
         find: 'hardStateDurable({ term, vote }: HardState): void {\n    const state = this.#state\n',
         replace:
           'hardStateDurable({ term, vote }: HardState): void {\n    const state = this.#state\n    if (vote === noReplica) vote = state.vote\n',
-      },
-      {
-        file: raft,
-        find: 'this.#hardStateHanded.term !== term || this.#hardStateHanded.vote !== vote',
-        replace:
-          'this.#hardStateHanded.term !== term || (vote !== this.#state.id && this.#hardStateHanded.vote !== vote)',
       },
     ],
     caughtBy: { kind: 'sim', seed: 1 },
@@ -195,7 +189,7 @@ export const electionMutants: readonly Mutant[] = [
     name: 'no-hand-over',
     rows: [7],
     does: 'A leader that steps down for want of a quorum leaves those that heard it waiting.',
-    edits: [{ file: raft, find: '      this.#successors = successors\n', replace: '' }],
+    edits: [{ file: raft, find: '    this.#successors = successors\n', replace: '' }],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'check-quorum' },
   },
   {
@@ -205,8 +199,8 @@ export const electionMutants: readonly Mutant[] = [
     edits: [
       {
         file: raft,
-        find: '      this.#successors = successors\n',
-        replace: '      this.#successors = successors.slice(0, 1)\n',
+        find: '    this.#successors = successors\n',
+        replace: '    this.#successors = successors.slice(0, 1)\n',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/raft/scripts.test.ts', name: 'check-quorum' },

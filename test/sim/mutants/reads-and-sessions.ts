@@ -97,7 +97,7 @@ export const readMutants: readonly Mutant[] = [
     does: 'After a restart read contexts are used again.',
     edits: [
       {
-        file: 'src/raft/raft.ts',
+        file: 'src/raft/core-state.ts',
         find: 'lastReadContext: options.random(2 ** 31) * 2 ** 21,',
         replace: 'lastReadContext: 0,',
       },
@@ -177,21 +177,21 @@ export const readMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/history-collector.ts',
-        find: 'if (!(await isFlushed(store))) return\n',
-        replace: 'void isFlushed\n',
+        find: '      await store.flush()\n',
+        replace: '',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/range/history-collector.test.ts' },
   },
   {
-    name: 'refused-flush-ends-the-node',
+    name: 'collected-though-quarantined',
     rows: [0],
-    does: 'A flush that is refused because one replica applied an entry by half ends the whole node.',
+    does: 'History of a state that was given up while the engine was flushed is collected.',
     edits: [
       {
         file: 'src/range/history-collector.ts',
-        find: 'if (!(await isFlushed(store))) return\n',
-        replace: 'void isFlushed\n      await store.flush()\n',
+        find: '      if (replica.stopped !== undefined) continue\n',
+        replace: '',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/range/history-collector.test.ts' },
@@ -243,7 +243,7 @@ export const readMutants: readonly Mutant[] = [
     edits: [
       {
         file: replica,
-        find: '      mergeLogStamps(this.#host.hybridClock, this.#log, this.#state.appliedIndex)\n',
+        find: '      mergeLogStamps(this.#host.hybridClock, this.log, this.#state.appliedIndex)\n',
         replace: '      void mergeLogStamps\n',
       },
       {

@@ -292,7 +292,7 @@ export const snapshotMutants: readonly Mutant[] = [
     name: 'cache-outlives-install',
     rows: [73],
     does: 'The cache still answers for what a snapshot has replaced.',
-    edits: [{ file: versionStore, find: '      this.#rows.clear()\n', replace: '' }],
+    edits: [{ file: versionStore, find: '    this.#rows.clear()\n', replace: '' }],
     caughtBy: { kind: 'sim', seed: 1, kinds: leftBehind, overrides: shortLogs },
   },
   {
@@ -302,7 +302,7 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: versionStore,
-        find: '      this.#live = new WriteBuffer(this.#live.number + 1, this.#rows, this.#onFullRun)\n',
+        find: '    this.#live = new WriteBuffer(this.#live.number + 1, this.#rows, this.#onFullRun)\n',
         replace: '',
       },
     ],
