@@ -49,7 +49,7 @@ const lateMs = 15_000
 /** Between looks at a leader that stays silent: each costs a call to another node, so they become rarer. */
 const inspectMsMin = 100
 const inspectMsMax = 2000
-const inspectGrowth = 1.5
+const inspectGrowth = 2
 
 type Duplex = ClientDuplexStream<BatchRequest, BatchResponse>
 

@@ -21,15 +21,15 @@ interface Round {
   timer: Timer | undefined
 }
 
-/** More than a healthy node takes to accept a connection and answer; a caller notices no more of a dead first address. */
-const patienceMsMin = 400
+/** More than a healthy node takes to accept a connection and answer; no caller waits long for a dead first address. */
+const patienceMsMin = 700
 /**
  * Patience is counted in parts. One in which this process was kept from looking, by its own work or by another's, does
  * not count: its answers are slow for the same reason.
  */
 const patienceParts = 4
 const lateFactor = 1.5
-const extensionsMax = 8
+const extensionsMax = 20
 const pauseMsMin = 40
 const pauseMsMax = 500
 
