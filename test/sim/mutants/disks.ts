@@ -391,8 +391,8 @@ export const diskMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/raft/raft-log.ts',
-        find: 'return this.#handedOut < this.#commit && this.#handedOut < this.#unstable.durable',
-        replace: 'return this.#handedOut < this.#commit && this.#handedOut < this.#handedOver',
+        find: 'this.#handedOut < this.#commit && this.#handedOut < this.#unstable.durable',
+        replace: 'this.#handedOut < this.#commit && this.#handedOut < this.#handedOver',
       },
       {
         file: 'src/raft/raft-log.ts',

@@ -196,8 +196,8 @@ export const replicationMutants: readonly Mutant[] = [
     edits: [
       {
         file: leadership,
-        find: "return isFull ? { kind: 'overloaded' } : this.#append('command', data)",
-        replace: "return isFull && data.length < 0 ? { kind: 'overloaded' } : this.#append('command', data)",
+        find: "    if (isFull) return { kind: 'overloaded', queue: 'uncommitted' }\n",
+        replace: '    void isFull\n',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/raft/paper.test.ts', name: 'no more is uncommitted than the limit' },

@@ -40,9 +40,9 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/snapshot-intake.ts',
-        find: 'if (this.#isReceiving || replica.isInstalling || snapshot.term < replica.term) return false\n',
+        find: 'if (this.#incoming !== undefined || replica.isInstalling || snapshot.term < replica.term) return false\n',
         replace:
-          'if (this.#isReceiving || replica.isInstalling || snapshot.term < replica.term) return false\n    if (snapshot.meta.index <= replica.state.appliedIndex) return false\n',
+          'if (this.#incoming !== undefined || replica.isInstalling || snapshot.term < replica.term) return false\n    if (snapshot.meta.index <= replica.state.appliedIndex) return false\n',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/range/snapshot-intake.test.ts', name: 'holds nothing new' },
@@ -198,8 +198,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/log-holds.ts',
-        find: 'if (has >= last || holder.gainedBytes - holder.progressBytes >= Math.max(1, slowedForBytes)) {',
-        replace: 'if (has >= last) {',
+        find: 'if (isNewChance || has >= last || holder.gainedBytes - holder.progressBytes >= Math.max(1, slowedForBytes)) {',
+        replace: 'if (isNewChance || has >= last) {',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/sim/slow-newcomers.test.ts', name: 'a quarter of an hour' },
@@ -243,8 +243,8 @@ export const snapshotMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'src/range/snapshot-intake.ts',
-        find: 'if (steps === this.#steps || replica.stopped !== undefined) return false',
-        replace: 'if (steps >= 0) return false',
+        find: 'if (steps === this.#steps || hasStopped) return false',
+        replace: 'if (steps >= 0 || hasStopped) return false',
       },
     ],
     caughtBy: { kind: 'unit', test: 'test/sim/slow-newcomers.test.ts', name: 'a quarter of an hour' },
