@@ -208,7 +208,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     cluster,
     peers,
     peerHandlers: {
-      forward: request => gateway.batch(request, { isForwarded: true }),
+      forward: (request, options) => gateway.batch(request, { ...options, isForwarded: true }),
       join: request => cluster.handleJoin(request),
       peerStatus: () => Promise.resolve({ ranges: [...localStore.status()] }),
     },

@@ -8,6 +8,7 @@ import type { Engine } from './engine/engine.ts'
 import type { LogFiles } from './log/log-files.ts'
 import type { quorate } from './proto/quorate.js'
 import type { Clock } from './time/clock.ts'
+import type { ForwardOptions } from './transport/forward-server.ts'
 import type { FrameStats } from './transport/message-codec.ts'
 import type { PeerCalls } from './transport/peer-calls.ts'
 import type { PeerContext } from './transport/peer-context.ts'
@@ -32,7 +33,7 @@ export interface NodeDirectory {
 
 /** What other nodes ask of this one, behind the peer listener. */
 export interface PeerHandlers {
-  forward(request: quorate.v1.IBatchRequest): Promise<quorate.v1.IBatchResponse>
+  forward(request: quorate.v1.IBatchRequest, options?: ForwardOptions): Promise<quorate.v1.IBatchResponse>
   join(request: quorate.v1.IJoinRequest): Promise<quorate.v1.IJoinResponse>
   peerStatus(): Promise<quorate.v1.IPeerStatusResponse>
 }

@@ -46,6 +46,13 @@ export class OperationQueue<Request, Answer> {
     this.#bytes += operation.bytes
   }
 
+  /** They were taken, and nobody has answered them: they are next again, in their order. */
+  putBack(operations: readonly Operation<Request, Answer>[]): void {
+    if (operations.length === 0) return
+    this.#operations = [...operations, ...this.#operations]
+    for (const operation of operations) this.#bytes += operation.bytes
+  }
+
   /**
    * The next batch: at least one operation, at most `operationsMax`, and `bytesMax` unless one alone is larger. Only
    * those that go with the first one; settled ones are dropped. `keyOperations`: likewise how many keys they touch.

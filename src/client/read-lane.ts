@@ -41,8 +41,8 @@ interface ReadKind<Asked, Answer> {
   /** Which of the kinds it is: each has streams of its own. */
   readonly group: number
   request(asked: readonly Asked[]): Pick<BatchRequest, 'gets' | 'scans'>
-  /** In the order of the request, as many. */
-  answers(response: BatchResponse): readonly Answer[]
+  /** In the order of the request, as many; undefined: not read, because the response came to its limit of bytes. */
+  answers(response: BatchResponse): readonly (Answer | undefined)[]
   /** About. */
   bytesOf(answer: Answer): number
   /** The newest stamp that it tells of, 0: none. */
@@ -56,7 +56,7 @@ export const gets: ReadKind<Uint8Array, KeyVersionMessage> = {
   patience: 1,
   group: 0,
   request: keys => ({ gets: [...keys] }),
-  answers: response => response.items,
+  answers: ({ items, getsLeft }) => (getsLeft > 0 ? [...items, ...Array<undefined>(getsLeft).fill(undefined)] : items),
   bytesOf: item => item.value?.length ?? 0,
   stampOf: item => item.timestamp ?? 0,
 }
@@ -68,7 +68,7 @@ export const firstPages: ReadKind<ScanRequestMessage, PageMessage> = {
   patience: pagePatience,
   group: 1,
   request: scans => ({ scans: [...scans] }),
-  answers: response => response.pages.map(decodePage),
+  answers: response => response.pages.map(page => (page.length > 0 ? decodePage(page) : undefined)),
   bytesOf: page => page.items.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0),
   stampOf: page => page.at,
 }
@@ -91,8 +91,11 @@ interface ReadBatch<Asked, Answer> {
   lastError: KvError | undefined
 }
 
-/** A batch's answer should stay near this; sizes are guessed from the answers before. */
-const answerBytesTarget = 4 * 1024 * 1024
+/**
+ * A batch's answer should stay near this: it is decoded in one piece, of each connection at once, and whoever shares the loop
+ * waits for that. Sizes are guessed from the answers before; a node answers in part what comes to a few times as much.
+ */
+const answerBytesTarget = 1024 * 1024
 /** So many operations at a time are load enough for several connections, for so long. */
 const spreadOperationsMin = 32
 const spreadMs = 10_000
@@ -231,15 +234,30 @@ export class ReadLane<Asked, Answer> {
       return
     }
     let bytes = 0
+    let count = 0
+    const left: Operation<ReadRequest<Asked>, Answer>[] = []
     for (let i = 0; i < sent.length; i++) {
-      const answer = answers[i]
-      if (answer === undefined) continue
+      const [operation, answer] = [sent[i], answers[i]]
+      if (operation === undefined) continue
+      if (answer === undefined) {
+        left.push(operation)
+        continue
+      }
+      count++
       bytes += this.#kind.bytesOf(answer)
       // Of a key that was absent only the state's last stamp is known to be no earlier.
       cluster.observed.tokenTo(this.#kind.stampOf(answer) || response.header?.clock)
-      sent[i]?.answer(answer)
+      operation.answer(answer)
     }
-    this.#answerBytes = Math.max(64, this.#answerBytes * 0.75 + (bytes / sent.length) * 0.25)
+    if (count === 0) {
+      this.#failAll(batch, new KvError('internal', `${address} answered none of ${sent.length} reads`))
+      return
+    }
+    const mean = bytes / count
+    // An answer in part says that the guess was far too low: to approach the truth by steps would ask for much in vain.
+    this.#answerBytes =
+      left.length > 0 ? Math.max(mean, this.#answerBytes) : Math.max(64, this.#answerBytes * 0.75 + mean * 0.25)
+    this.#intake.queue.putBack(left)
     this.#done(batch)
   }
 

@@ -3,6 +3,9 @@
 
 import type { quorate } from '../proto/quorate.js'
 
+/** What an outcome without text takes, about: one that says where a DeleteRange goes on counts for several. */
+const bytesPerCost = 128
+
 /** So many that were taken from the front stay in memory before the rest moves up. */
 const gapMin = 64
 
@@ -11,8 +14,10 @@ export class SessionOutcomes {
   #outcomes: quorate.v1.IOutcome[] = []
   /** Those before it have been taken away. */
   #first = 0
+  /** Of all of them, in outcomes of the usual size: what limits are of. */
+  cost = 0
 
-  get size(): number {
+  get count(): number {
     return this.#numbers.length - this.#first
   }
 
@@ -24,6 +29,7 @@ export class SessionOutcomes {
   /** A number that is not here yet. */
   add(number: number, outcome: quorate.v1.IOutcome): void {
     const at = this.#find(number)
+    this.cost += costOf(outcome)
     if (at === this.#numbers.length) {
       this.#numbers.push(number)
       this.#outcomes.push(outcome)
@@ -33,18 +39,17 @@ export class SessionOutcomes {
     }
   }
 
-  /** Forgets every number below `floor`; returns how many. */
-  dropBelow(floor: number): number {
+  /** Forgets every number below `floor`. */
+  dropBelow(floor: number): void {
     const from = this.#first
     this.#first = this.#find(floor)
-    const dropped = this.#first - from
+    for (let at = from; at < this.#first; at++) this.cost -= costOf(this.#outcomes[at] as quorate.v1.IOutcome)
     // An outcome that was taken away must not live on behind the front.
     if (this.#first >= gapMin && this.#first >= this.#numbers.length / 2) {
       this.#numbers = this.#numbers.slice(this.#first)
       this.#outcomes = this.#outcomes.slice(this.#first)
       this.#first = 0
     }
-    return dropped
   }
 
   *[Symbol.iterator](): Generator<readonly [number: number, outcome: quorate.v1.IOutcome]> {
@@ -65,4 +70,8 @@ export class SessionOutcomes {
     }
     return low
   }
+}
+
+function costOf({ resume, message }: quorate.v1.IOutcome): number {
+  return 1 + Math.floor(((resume?.length ?? 0) + (message?.length ?? 0)) / bytesPerCost)
 }

@@ -18,7 +18,7 @@ export interface SessionLimits {
   readonly sessionsMax: number
   /** More of them for gateways: what comes without a session goes on when clients have filled the table with theirs. */
   readonly gatewaySessionsMax: number
-  /** Outcomes kept in a range, of about 150 bytes each; past it new sessions are refused. */
+  /** Outcomes kept in a range, of about 150 bytes each (longer ones count for several); past it new sessions are refused. */
   readonly outcomesMax: number
   /** What one session may keep: as much as a client's whole queue. Past it its writes are refused until its floor rises. */
   readonly sessionOutcomesMax: number
@@ -87,6 +87,7 @@ export class Sessions {
   readonly #order = new SessionOrder<Session>()
   /** Sessions that have changed since the last call of `takeDirty`, or whose stored row is to go. */
   readonly #dirty = new Set<string>()
+  /** What they cost. */
   #outcomes = 0
 
   constructor(limits: SessionLimits = sessionLimits) {
@@ -117,9 +118,9 @@ export class Sessions {
     const isCrowded = this.#outcomes > outcomesMax && !batch.isGateway
     const most = isCrowded ? sessionOutcomesAssured : sessionOutcomesMax
     const { outcomes } = session
-    if (outcomes.size + batch.writes.length <= most) return undefined
+    if (outcomes.cost + batch.writes.length <= most) return undefined
     const unknown = batch.writes.filter(write => outcomes.get(write.number ?? 0) === undefined).length
-    return unknown === 0 || outcomes.size + unknown <= most ? undefined : 'outcomes'
+    return unknown === 0 || outcomes.cost + unknown <= most ? undefined : 'outcomes'
   }
 
   judge(id: string, number: number, notAfter: number, logTime: Timestamp): SessionVerdict {
@@ -134,8 +135,9 @@ export class Sessions {
   /** What a number that ran, in a batch that was admitted, came to. */
   record(id: string, batch: SessionBatch, number: number, outcome: quorate.v1.IOutcome): void {
     const session = this.#sessions.get(id) ?? this.#open(id, batch)
+    this.#outcomes -= session.outcomes.cost
     session.outcomes.add(number, outcome)
-    this.#outcomes++
+    this.#outcomes += session.outcomes.cost
     this.#dirty.add(id)
     if (batch.notAfter <= session.notAfterMax) return
     session.notAfterMax = batch.notAfter as Timestamp
@@ -219,7 +221,7 @@ export class Sessions {
   #add(session: Session): void {
     this.#sessions.set(session.id, session)
     this.#order.add(session)
-    this.#outcomes += session.outcomes.size
+    this.#outcomes += session.outcomes.cost
   }
 
   /** Every number below `floor` has been answered: its outcome is forgotten. */
@@ -227,12 +229,14 @@ export class Sessions {
     if (floor <= session.floor) return
     session.floor = floor
     this.#dirty.add(session.id)
-    this.#outcomes -= session.outcomes.dropBelow(floor)
+    this.#outcomes -= session.outcomes.cost
+    session.outcomes.dropBelow(floor)
+    this.#outcomes += session.outcomes.cost
   }
 
   #end(session: Session): void {
     const { id } = session
-    this.#outcomes -= session.outcomes.size
+    this.#outcomes -= session.outcomes.cost
     this.#sessions.delete(id)
     this.#order.remove(session)
     // Most of a flood come and go between two flushes: the engine need never know of them.
@@ -253,7 +257,7 @@ function encodeSession({ floor, notAfterMax, outcomes }: Session): Uint8Array {
   head[0] = formatVersion
   head.writeDoubleBE(floor, 1)
   head.writeDoubleBE(notAfterMax, 9)
-  head.writeUInt32BE(outcomes.size, 17)
+  head.writeUInt32BE(outcomes.count, 17)
   const parts: Uint8Array[] = [head]
   for (const [number, outcome] of outcomes) {
     const encoded = quorate.v1.Outcome.encode(outcome).finish()

@@ -1,6 +1,8 @@
 // The node that took a client's request (DESIGN.md 2): checks it, routes it to its range, repeats it while that is safe,
 // and turns refusals into errors. It knows no gRPC. Nothing here parses the writes of a batch: their bytes go through.
 
+import { AnswerBudget, type AnswerRoom } from '../base/answer-budget.ts'
+import { must } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
 import { type NodeId, userKeyspace } from '../base/ids.ts'
 import { type Prng, createPrng } from '../base/prng.ts'
@@ -40,12 +42,14 @@ export interface BatchOptions {
   readonly signal?: AbortSignal
   /** It comes from another node's gateway, which has checked it: it may carry that gateway's own session. */
   readonly isForwarded?: boolean
+  /** What answers to the same consumer may hold at a time; undefined: whatever one batch may. */
+  readonly room?: AnswerRoom
 }
 
 export interface Gateway {
   /**
    * Writes, gets and scans of one request run side by side. Never rejects: what failed is in `error`, and `outcomes`, `items`
-   * or `pages` are there nevertheless when that part was done.
+   * or `pages` are there nevertheless when that part was done. Gets and pages are answered in part where they come to too much.
    */
   batch(request: quorate.v1.IBatchRequest, options?: BatchOptions): Promise<quorate.v1.IBatchResponse>
   // The rest throw KvError.
@@ -130,9 +134,10 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   async function batch(
     request: quorate.v1.IBatchRequest,
-    { signal, isForwarded = false }: BatchOptions = {},
+    { signal, isForwarded = false, room }: BatchOptions = {},
   ): Promise<quorate.v1.IBatchResponse> {
     const id = request.id ?? 0
+    const budget = new AnswerBudget(limits.batchAnswerBytesMax, room)
     try {
       const header = parse(request.header)
       const gets = request.gets ?? []
@@ -144,8 +149,8 @@ export function createGateway(options: GatewayOptions): Gateway {
         writes && writes.length > 0
           ? settle(writeBatch(header, route, writes, deadlineMs, signal, isForwarded))
           : undefined,
-        gets.length > 0 ? settle(getMany(header, route, request, gets, deadlineMs, signal)) : undefined,
-        scans.length > 0 ? settle(scanMany(header, route, request, scans, deadlineMs, signal)) : undefined,
+        gets.length > 0 ? settle(getMany(header, route, request, retryUntil(deadlineMs, signal), budget)) : undefined,
+        scans.length > 0 ? settle(scanMany(header, route, request, retryUntil(deadlineMs, signal), budget)) : undefined,
       ])
       const error = written?.error ?? read?.error ?? scanned?.error
       if (error?.code === 'internal') logger.error({ error, id }, 'a batch failed on a bug')
@@ -157,12 +162,16 @@ export function createGateway(options: GatewayOptions): Gateway {
         error: error === undefined ? null : errorToMessage(error),
         outcomes: (written?.value?.outcomes ?? []) as quorate.v1.IOutcome[],
         items: (read?.value?.items ?? []) as quorate.v1.IKeyVersion[],
+        getsLeft: read?.value === undefined ? 0 : gets.length - read.value.items.length,
         pages: scanned?.value?.pages ?? [],
       }
     } catch (thrown) {
       const error = toKvError(thrown)
       if (error.code === 'internal') logger.error({ error, id }, 'a batch failed on a bug')
       return { id, header: { node: store.node, now: hybridClock.peek() }, error: errorToMessage(error) }
+    } finally {
+      // Whoever sends the answer counts it, in the same tick.
+      budget.release()
     }
   }
 
@@ -199,23 +208,23 @@ export function createGateway(options: GatewayOptions): Gateway {
     header: CallHeader,
     route: Route,
     request: quorate.v1.IBatchRequest,
-    gets: readonly Uint8Array[],
-    deadlineMs: number,
-    signal: AbortSignal | undefined,
+    retry: Retry,
+    budget: AnswerBudget,
   ) {
+    const gets = request.gets ?? []
     checkGets(gets, limits)
-    return reader.get(readOf(header, route, request.options), gets, retryUntil(deadlineMs, signal))
+    return reader.get(readOf(header, route, request.options), gets, retry, budget)
   }
 
-  /** The first page of each. */
+  /** The first page of each; empty: the budget was spent. */
   async function scanMany(
     header: CallHeader,
     route: Route,
     request: quorate.v1.IBatchRequest,
-    scans: readonly quorate.v1.IScanRequest[],
-    deadlineMs: number,
-    signal: AbortSignal | undefined,
+    retry: Retry,
+    budget: AnswerBudget,
   ): Promise<{ readonly pages: Buffer[]; readonly clock: number }> {
+    const scans = request.scans ?? []
     if (scans.length > limits.batchScansMax) throw tooLarge('batchScansMax', limits.batchScansMax, scans.length)
     const read = readOf(header, route, request.options)
     let clock = 0
@@ -225,14 +234,10 @@ export function createGateway(options: GatewayOptions): Gateway {
         if (scan.options || scan.header) {
           throw new KvError('invalid-argument', 'a scan in a batch has the header and the options of the batch')
         }
-        const wanted = Math.min(pageKeysOf(scan), limitOf(scan), limits.batchPageKeysMax)
-        const page = await reader.scanPage(
-          read,
-          spanOf(scan),
-          wanted,
-          limits.batchPageBytesMax,
-          retryUntil(deadlineMs, signal),
-        )
+        const limit = Math.min(pageKeysOf(scan), limitOf(scan), limits.batchPageKeysMax)
+        const size = { limit, bytesMax: limits.batchPageBytesMax }
+        const page = await reader.scanPage(read, spanOf(scan), size, retry, budget)
+        if (page === undefined) return Buffer.alloc(0)
         clock = Math.max(clock, page.at)
         return encodePage(page, { at: page.at, count: page.count })
       }),
@@ -285,9 +290,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     let read = readOf(header, route, request.options)
     let count = 0
     for (;;) {
-      const wanted = Math.min(pageKeys, limit - count)
+      const size = { limit: Math.min(pageKeys, limit - count), bytesMax: limits.scanPageBytesMax }
       const retry = retryUntil(deadlineOf(header), signal)
-      const page = await reader.scanPage(read, span, wanted, limits.scanPageBytesMax, retry)
+      const page = must(await reader.scanPage(read, span, size, retry), 'without a budget a page is read')
       count += page.count
       yield encodePage(page, { header: responseHeader(route, page.at), at: page.at, count })
       const { resume } = page
@@ -332,7 +337,8 @@ export function createGateway(options: GatewayOptions): Gateway {
       const limit = Math.min(request.limit || limits.historyDefault, limits.historyMax)
       const before = safeInteger('before', request.before) as Timestamp
       const read = readOf(header, route, undefined)
-      const done = await reader.history(read, key, limit, before, retryUntil(deadlineOf(header), signal))
+      const size = { limit, bytesMax: limits.historyBytesMax }
+      const done = await reader.history(read, key, size, before, retryUntil(deadlineOf(header), signal))
       return { header: responseHeader(route, done.clock), items: [...done.items], more: done.more }
     },
     scan,

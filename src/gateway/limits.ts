@@ -19,12 +19,19 @@ export interface GatewayLimits {
   readonly scanPageKeysDefault: number
   readonly scanPageKeysMax: number
   readonly scanPageBytesMax: number
+  /**
+   * What the gets and pages of one batch may come to: past it they are answered in part, and the rest is asked for again. Small
+   * enough that encoding it holds up nobody else, and for several of them in a connection's room.
+   */
+  readonly batchAnswerBytesMax: number
   /** Scans in one batch, and what the page of each may be: a batch is answered at once, by one message. */
   readonly batchScansMax: number
   readonly batchPageKeysMax: number
   readonly batchPageBytesMax: number
   readonly historyDefault: number
   readonly historyMax: number
+  /** Of values in one page of a key's history; one always fits. */
+  readonly historyBytesMax: number
   /** The first attempt at a leader elsewhere may take this long; each later one twice as long. */
   readonly forwardAttemptMs: number
   readonly backoffMinMs: number
@@ -45,11 +52,13 @@ export const gatewayLimitsDefault: GatewayLimits = {
   scanPageKeysDefault: 1000,
   scanPageKeysMax: 10_000,
   scanPageBytesMax: 1024 * 1024,
+  batchAnswerBytesMax: 4 * 1024 * 1024,
   batchScansMax: 64,
   batchPageKeysMax: 256,
   batchPageBytesMax: 64 * 1024,
   historyDefault: 100,
   historyMax: 1000,
+  historyBytesMax: 1024 * 1024,
   forwardAttemptMs: 1000,
   backoffMinMs: 10,
   backoffMaxMs: 100,

@@ -1,6 +1,7 @@
 // Reads, through the replica on this node. A replica that is no leader asks its leader for a read index by itself, so a
 // read leaves the node only when there is no replica on it. Scans are pages of one instant.
 
+import type { AnswerBudget } from '../base/answer-budget.ts'
 import { type ErrorCode, KvError, isKvError } from '../base/errors.ts'
 import type { Keyspace, NodeId, RangeId } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
@@ -30,6 +31,11 @@ export interface ScanSpan {
   readonly countOnly: boolean
 }
 
+export interface PageSize {
+  readonly limit: number
+  readonly bytesMax: number
+}
+
 type GetDone = Extract<GetAnswer, { kind: 'done' }>
 export type ScanPageDone = Extract<ScanPageAnswer, { kind: 'done' }>
 type HistoryDone = Extract<HistoryAnswer, { kind: 'done' }>
@@ -51,9 +57,10 @@ export class Reader {
     this.#options = options
   }
 
-  get(read: RoutedRead, keys: readonly Uint8Array[], retry: Retry): Promise<GetDone> {
+  /** Of the first keys, and of all unless the budget was spent. */
+  get(read: RoutedRead, keys: readonly Uint8Array[], retry: Retry, budget?: AnswerBudget): Promise<GetDone> {
     const { store } = this.#options
-    const request = { ...withoutRoute(read), keys, deadlineMs: retry.deadlineMs }
+    const request = { ...withoutRoute(read), ...callerOf(retry), keys, budget }
     return this.#ask(
       read,
       retry,
@@ -62,25 +69,33 @@ export class Reader {
     )
   }
 
-  scanPage(read: RoutedRead, span: ScanSpan, limit: number, bytesMax: number, retry: Retry): Promise<ScanPageDone> {
+  /** undefined: the budget was spent before there was anything of the page. Without one there always is a page. */
+  async scanPage(
+    read: RoutedRead,
+    span: ScanSpan,
+    size: PageSize,
+    retry: Retry,
+    budget?: AnswerBudget,
+  ): Promise<ScanPageDone | undefined> {
     const { store } = this.#options
-    const request = { ...withoutRoute(read), ...span, limit, bytesMax, deadlineMs: retry.deadlineMs }
-    return this.#ask(
+    const request = { ...withoutRoute(read), ...callerOf(retry), ...span, ...size, budget }
+    const page = await this.#ask<ScanPageDone | { readonly kind: 'not-read' }>(
       read,
       retry,
       () => store.scanPage(request),
-      target => this.#forwardScan(target, read, span, limit, retry),
+      target => this.#forwardScan(target, read, span, size.limit, retry, budget),
     )
+    return page.kind === 'done' ? page : undefined
   }
 
-  history(read: RoutedRead, key: Uint8Array, limit: number, before: Timestamp, retry: Retry): Promise<HistoryDone> {
+  history(read: RoutedRead, key: Uint8Array, size: PageSize, before: Timestamp, retry: Retry): Promise<HistoryDone> {
     const { store } = this.#options
-    const request = { ...withoutRoute(read), key, limit, before: before || timestampMax, deadlineMs: retry.deadlineMs }
+    const request = { ...withoutRoute(read), ...callerOf(retry), ...size, key, before: before || timestampMax }
     return this.#ask(read, retry, () => store.history(request), undefined)
   }
 
   /** Throws KvError. `elsewhere`: how to ask another node when this one holds no replica, or one whose state is not to be trusted. */
-  async #ask<Done extends { readonly kind: 'done' }>(
+  async #ask<Done extends { readonly kind: 'done' | 'not-read' }>(
     read: RoutedRead,
     retry: Retry,
     here: () => Promise<Done | Refusal>,
@@ -89,7 +104,7 @@ export class Reader {
     for (;;) {
       let error: KvError
       const answer = await here()
-      if (answer.kind === 'done') return answer as Done
+      if (answer.kind === 'done' || answer.kind === 'not-read') return answer as Done
       const refusal = answer as Refusal
       error = refusalToError(refusal, this.#options.addressOf)
       const mayOthers = refusal.kind === 'no-replica' || refusal.kind === 'damaged'
@@ -137,10 +152,16 @@ export class Reader {
     { start, end, reverse, keysOnly, countOnly }: ScanSpan,
     limit: number,
     retry: Retry,
-  ): Promise<ScanPageDone> {
+    budget: AnswerBudget | undefined,
+  ): Promise<ScanPageDone | { readonly kind: 'not-read' }> {
+    if (budget?.isSpent === true) return { kind: 'not-read' }
     const scan = { start, end, reverse, keysOnly, countOnly, limit, pageKeys: Math.min(limit, 0xffff_ffff) }
     const response = await this.#forward(target, read, { scans: [scan] }, retry)
-    const { items, count, at, resume } = quorate.v1.ScanResponse.decode(response.pages?.[0] ?? new Uint8Array(0))
+    const page = response.pages?.[0]
+    // Decoded, it would be the end of the span.
+    if (page === undefined || page.length === 0) throw new KvError('unavailable', `${target} read nothing of a page`)
+    budget?.take(page.length)
+    const { items, count, at, resume } = quorate.v1.ScanResponse.decode(page)
     return {
       kind: 'done',
       items: Buffer.from(quorate.v1.ScanResponse.encode({ items }).finish()),
@@ -173,6 +194,10 @@ export class Reader {
     if (response.error) throw errorFromMessage(response.error)
     return response
   }
+}
+
+function callerOf({ deadlineMs, signal }: Retry) {
+  return { deadlineMs, signal }
 }
 
 function withoutRoute(read: RoutedRead) {

@@ -15,7 +15,8 @@ export class Retry {
   readonly #clock: Clock
   readonly #prng: Prng
   readonly #limits: RetryLimits
-  readonly #signal: AbortSignal | undefined
+  /** Aborts when the caller has gone. */
+  readonly signal: AbortSignal | undefined
   #attempts = 0
 
   constructor(clock: Clock, prng: Prng, limits: RetryLimits, deadlineMs: number, signal: AbortSignal | undefined) {
@@ -23,7 +24,7 @@ export class Retry {
     this.#prng = prng
     this.#limits = limits
     this.deadlineMs = deadlineMs
-    this.#signal = signal
+    this.signal = signal
   }
 
   get attempts(): number {
@@ -48,18 +49,18 @@ export class Retry {
   }
 
   throwIfCancelled(): void {
-    if (this.#signal?.aborted) throw new KvError('cancelled', 'the caller cancelled the call')
+    if (this.signal?.aborted) throw new KvError('cancelled', 'the caller cancelled the call')
   }
 
   #sleep(delayMs: number): Promise<void> {
     return new Promise(resolve => {
       const wake = (): void => {
         timer.cancel()
-        this.#signal?.removeEventListener('abort', wake)
+        this.signal?.removeEventListener('abort', wake)
         resolve()
       }
       const timer = this.#clock.setTimer(delayMs, wake)
-      this.#signal?.addEventListener('abort', wake, { once: true })
+      this.signal?.addEventListener('abort', wake, { once: true })
     })
   }
 }

@@ -13,14 +13,13 @@ import { DamageError, type Engine, type EngineBatchOperation, type EngineKey } f
 import { type Timestamp, timestampMax, timestampZero } from '../time/timestamp.ts'
 import { BatchWriter } from './batch-writer.ts'
 import { collectBelow } from './collection.ts'
+import { emptyProblem } from './empty-engine.ts'
 import {
   decodeRow,
   encodeRow,
   encodeRunId,
   latestPrefix,
   localKey,
-  localPrefix,
-  lockPrefix,
   markerPrefix,
   prefixSpan,
   rowSpan,
@@ -33,23 +32,24 @@ import { type LiveRun, encodeRunBounds } from './history-run.ts'
 import { decodeStored, type KeyRecord, latestRecord, toRecord } from './key-record.ts'
 import { checkMarkers, firstMarker, firstMarkerOperations } from './marker.ts'
 import { ReadView } from './read-view.ts'
+import {
+  type HistoryPage,
+  type HistoryRequest,
+  type IsWanted,
+  type ScanPage,
+  type ScanRequest,
+  type VisitOptions,
+  checkWanted,
+} from './read-requests.ts'
 import { type Place, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
 import { SharedTurns } from './shared-turns.ts'
-import { type Latest, type NewVersion, type Version, readLatest, readVersion } from './version.ts'
+import { type Effect, type Latest, type NewVersion, type Version, readLatest, readVersion } from './version.ts'
 import { WriteBuffer, noRows, storedAs } from './write-buffer.ts'
 
 export type { Source } from './engine-keys.ts'
 export type { KeyRecord } from './key-record.ts'
-
-export interface Effect {
-  /** Over what all replicas agree on: key, timestamp, created, version, flags, value. Feeds the running state hash. */
-  readonly crc: number
-  readonly version: number
-  readonly wasAlive: boolean
-  /** Of living keys and values. */
-  readonly bytesDelta: number
-}
+export type { Effect } from './version.ts'
 
 export type OpenResult =
   | { readonly kind: 'opened'; readonly store: VersionStore; readonly recordedFlush: number }
@@ -68,24 +68,6 @@ export interface VersionStoreOptions {
   readonly owner?: string
   /** The node has been in this engine before: an empty one has lost everything. */
   readonly mustExist?: boolean
-}
-
-export interface ScanRequest {
-  readonly keyspace: Keyspace
-  readonly start: Uint8Array
-  /** Exclusive; empty is the end of the keyspace. */
-  readonly end: Uint8Array
-  readonly at: Timestamp
-  readonly limit: number
-  readonly bytesMax: number
-  readonly reverse: boolean
-  readonly keysOnly: boolean
-}
-
-export interface ScanPage {
-  readonly items: readonly KeyRecord[]
-  /** Where to go on: the next start, or the next end when reverse. undefined: nothing is left. */
-  readonly resume: Uint8Array | undefined
 }
 
 type BatchWrite = (operations: readonly EngineBatchOperation[]) => Promise<void>
@@ -168,29 +150,37 @@ export class VersionStore {
   }
 
   /** What lived at the instant. Throws DamageError. */
-  async getAt(keyspace: Keyspace, key: Uint8Array, at: Timestamp): Promise<KeyRecord | undefined> {
+  async getAt(keyspace: Keyspace, key: Uint8Array, at: Timestamp, isWanted?: IsWanted): Promise<KeyRecord | undefined> {
     const installs = this.#installs
-    const visible = await this.#visible(this.#latest(keyspace, key), at)
+    const visible = await this.#visible(this.#latest(keyspace, key), at, isWanted)
     this.#checkInstalls(installs)
     return visible === undefined || visible.deleted ? undefined : toRecord(visible, key)
   }
 
   /** Newest first, deletions included, as far back as history was kept. */
-  async history(
-    keyspace: Keyspace,
-    key: Uint8Array,
-    options: { readonly before: Timestamp; readonly limit: number },
-  ): Promise<readonly KeyRecord[]> {
+  async history(keyspace: Keyspace, key: Uint8Array, request: HistoryRequest): Promise<HistoryPage> {
+    const { before, limit, bytesMax, isWanted } = request
     const installs = this.#installs
-    const found: KeyRecord[] = []
-    let version: Version | null | undefined = this.#latest(keyspace, key)
-    while (version && found.length < options.limit) {
-      if (version.timestamp < options.before) found.push(toRecord(version))
-      while (this.#turns.isOver) await this.#turns.next()
+    const items: KeyRecord[] = []
+    let bytes = 0
+    const latest = this.#latest(keyspace, key)
+    // Not through all that is newer, one by one: every page of a long history would go that way again.
+    let version: Version | null | undefined =
+      latest !== undefined && latest.timestamp >= before
+        ? await this.#visible(latest, (before - 1) as Timestamp, isWanted)
+        : latest
+    while (version && items.length < limit && (bytes < bytesMax || items.length === 0)) {
+      const record = toRecord(version)
+      items.push(record)
+      bytes += record.value.length
+      while (this.#turns.isOver) {
+        await this.#turns.next()
+        checkWanted(isWanted)
+      }
       version = this.#before(version, timestampMax)
     }
     this.#checkInstalls(installs)
-    return found
+    return { items, more: version != null }
   }
 
   /** Every row of a keyspace, its tombstones too, as of this tick. Whoever asks closes it. */
@@ -208,7 +198,11 @@ export class VersionStore {
   }
 
   /** As `scan`, with each version as it is found, instead of a page of them; returns where to go on. */
-  async visit(request: ScanRequest, onVersion: (version: Version) => void): Promise<ScanPage['resume']> {
+  async visit(
+    request: ScanRequest,
+    onVersion: (version: Version) => void,
+    { isEnough, isWanted }: VisitOptions = {},
+  ): Promise<ScanPage['resume']> {
     const { at, limit, bytesMax, reverse, keysOnly } = request
     const installs = this.#installs
     const view = this.#view(request)
@@ -219,13 +213,14 @@ export class VersionStore {
       for (let steps = 1; ; steps++) {
         if (view.needsFill) await view.fill()
         else if (steps % sliceOperations === 0) await this.#yieldNow()
+        checkWanted(isWanted)
         const latest = view.next()
         this.#checkInstalls(installs)
         if (latest === undefined) return undefined
-        const visible = latest.timestamp <= at ? latest : await this.#visible(latest, at)
+        const visible = latest.timestamp <= at ? latest : await this.#visible(latest, at, isWanted)
         if (visible === undefined || visible.deleted) continue
         // Decided by living keys alone: what replicas have collected or flushed must not show.
-        if (count >= limit || (bytes >= bytesMax && count > 0))
+        if (count >= limit || (bytes >= bytesMax && count > 0) || isEnough?.() === true)
           return decodeRow(reverse && count > 0 ? lastRow : visible.row)
         onVersion(visible)
         lastRow = visible.row
@@ -423,10 +418,18 @@ export class VersionStore {
     return before
   }
 
-  async #visible(latest: Version | undefined, at: Timestamp): Promise<Version | undefined> {
+  async #visible(
+    latest: Version | undefined,
+    at: Timestamp,
+    isWanted: IsWanted | undefined,
+  ): Promise<Version | undefined> {
     let version: Version | null | undefined = latest
     while (version && version.timestamp > at) {
-      while (this.#turns.isOver) await this.#turns.next()
+      // Asked again in the same breath: others may have been first to use up the next turn.
+      while (this.#turns.isOver) {
+        await this.#turns.next()
+        checkWanted(isWanted)
+      }
       version = this.#before(version, at)
     }
     return version ?? undefined
@@ -486,14 +489,4 @@ export class VersionStore {
 
 function damaged(what: string): OpenResult {
   return { kind: 'damaged', message: `${what}. ${startAnew}` }
-}
-
-/** What is wrong with an engine that has no markers; undefined: it is new. */
-async function emptyProblem(engine: Engine, mustExist: boolean): Promise<string | undefined> {
-  if (mustExist) return 'the state engine is empty, and this node has been a member of its cluster with it'
-  for (const prefix of [latestPrefix, tombstonePrefix, runPrefix, lockPrefix, localPrefix]) {
-    const found = await engine.read(prefixSpan(prefix), { limit: 1, keysOnly: true })
-    if (found.length > 0) return 'the state engine holds data, but lost its markers'
-  }
-  return undefined
 }

@@ -30,6 +30,16 @@ export interface Version {
   readonly valueOffset: number
 }
 
+/** What a write did. */
+export interface Effect {
+  /** Over what all replicas agree on: key, timestamp, created, version, flags, value. Feeds the running state hash. */
+  readonly crc: number
+  readonly version: number
+  readonly wasAlive: boolean
+  /** Of living keys and values. */
+  readonly bytesDelta: number
+}
+
 /**
  * The newest version of a row as a write sees it: where it stands, and what it says, nothing copied. `skip8`, `skip64`, `skip512`:
  * the indexes of the last versions before it whose counts these divide; 0: none that is of the same source.

@@ -4,6 +4,7 @@
 import type { Index, Keyspace, NodeId, RangeId } from '../base/ids.ts'
 import { isKvError } from '../base/errors.ts'
 import { DamageError } from '../engine/engine.ts'
+import type { Version } from '../mvcc/version.ts'
 import type { KeyRecord, VersionStore } from '../mvcc/version-store.ts'
 import { quorate } from '../proto/quorate.js'
 import type { PeerClient } from '../gateway/cluster-view.ts'
@@ -31,11 +32,16 @@ import type { Membership } from './membership.ts'
 import type { NodeRegistry } from './node-registry.ts'
 import type { ReadPermit } from './read-queue.ts'
 import type { Replica } from './replica.ts'
+import { GetTurns } from './get-turns.ts'
 import { ScanItemsWriter } from './scan-items.ts'
 import { rangeStatus } from './range-status.ts'
 import { handOver } from './leadership-transfer.ts'
 import { type Store, rangeOne } from './store.ts'
 
+const givenUp: Refusal = {
+  kind: 'unavailable',
+  message: 'the read was given up: its caller has gone, or its time is up',
+}
 const installing: Refusal = { kind: 'unavailable', message: 'a snapshot is being installed here' }
 
 /** A batch without writes only moves the range's closed timestamp. Not of zero bytes: that would mean no batch at all. */
@@ -55,6 +61,8 @@ export interface LocalStoreOptions {
 
 export function createLocalStore(options: LocalStoreOptions): LocalStore {
   const { store, versions, membership, registry, clock, hybridClock } = options
+
+  const giveWay = (): Promise<void> => new Promise(resolve => clock.defer(resolve))
 
   const withLeader = async (work: (replica: Replica) => Promise<AdminAnswer>): Promise<AdminAnswer> => {
     const replica = store.replica(rangeOne)
@@ -165,15 +173,77 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     return replica.stopped ?? { kind: 'damaged', message: error.message }
   }
 
-  function getPresent(replica: Replica, { keyspace, keys }: GetRequest): GetAnswer {
-    if (replica.isInstalling) return installing
+  const isWanted = ({ signal, deadlineMs }: ReadRequest): boolean =>
+    signal?.aborted !== true && clock.monotonicMs() < deadlineMs
+
+  /** Resolves when there is room for an answer, or nobody waits for it any more. Whoever holds nothing may have to wait. */
+  async function roomFor(request: ReadRequest): Promise<void> {
+    const { budget, deadlineMs, signal } = request
+    while (budget?.mustWait === true && isWanted(request)) {
+      await new Promise<void>(resolve => {
+        const wake = (): void => {
+          timer.cancel()
+          signal?.removeEventListener('abort', wake)
+          resolve()
+        }
+        const timer = clock.setTimer(deadlineMs - clock.monotonicMs(), wake)
+        signal?.addEventListener('abort', wake)
+        budget.onRoom(wake)
+      })
+      // What made room may be counted again in this turn, as an answer on its way.
+      await giveWay()
+    }
+  }
+
+  /** What `turns` has not read yet, of the state as it is then. */
+  async function getRest(replica: Replica, request: GetRequest, turns: GetTurns): Promise<GetAnswer> {
+    for (;;) {
+      await roomFor(request)
+      await giveWay()
+      const answer = (isWanted(request) ? replica.stopped : givenUp) ?? getTurn(replica, request, turns)
+      if (answer !== undefined) return answer
+    }
+  }
+
+  /** One turn of it; undefined: there is more to be read. */
+  function getTurn(replica: Replica, { budget }: GetRequest, turns: GetTurns): GetAnswer | undefined {
     try {
-      versions.warm(keyspace, keys)
-      const items = keys.map(key => toItem(versions.get(keyspace, key)))
-      return { kind: 'done', items, clock: replica.state.readStamp }
+      if (!turns.isDone) {
+        if (replica.isInstalling) return installing
+        if (budget?.mustWait === true) return undefined
+        turns.readPresent()
+      }
+      return turns.isDone ? { kind: 'done', items: turns.items, clock: replica.state.readStamp } : undefined
     } catch (error) {
       return unreadable(replica, error)
     }
+  }
+
+  function getPresent(
+    replica: Replica,
+    request: GetRequest,
+    turns = new GetTurns(versions, clock, request),
+  ): GetAnswer | Promise<GetAnswer> {
+    // Most are done in one turn, and wait for nothing.
+    return getTurn(replica, request, turns) ?? getRest(replica, request, turns)
+  }
+
+  async function getInstant(replica: Replica, request: GetRequest): Promise<GetAnswer> {
+    const { keyspace, keys, at } = request
+    const turns = new GetTurns(versions, clock, request)
+    await roomFor(request)
+    turns.beginTurn()
+    for (const key of keys) {
+      if (turns.isDone) break
+      turns.push(await versions.getAt(keyspace, key, at, () => isWanted(request)))
+      if (!turns.isTurnOver) continue
+      await giveWay()
+      const refusal = isWanted(request) ? replica.stopped : givenUp
+      if (refusal !== undefined) return refusal
+      turns.beginTurn()
+    }
+    const { readStamp } = replica.state
+    return collected(replica, at) ?? { kind: 'done', items: turns.items, clock: readStamp }
   }
 
   /**
@@ -182,20 +252,25 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
    */
   async function getLinearizable(replica: Replica, request: GetRequest): Promise<GetAnswer> {
     if (replica.stopped !== undefined) return replica.stopped
-    let ahead: { readonly applied: Index; readonly answer: GetAnswer } | undefined
+    let ahead: { readonly applied: Index; readonly turns: GetTurns } | undefined
     let round = 0
     let isPermitted = false
     const readAhead = (begun: number): void => {
       // A follower has mostly applied less than its leader's round will ask for.
       if (begun !== round || isPermitted || !replica.isLeader) return
+      if (replica.isInstalling || request.budget?.mustWait === true) return
+      const turns = new GetTurns(versions, clock, request)
       try {
-        ahead = { applied: replica.state.appliedIndex, answer: getPresent(replica, request) }
+        turns.readPresent()
+        ahead = { applied: replica.state.appliedIndex, turns }
       } catch {
         // Read again once it is permitted, where somebody waits to be told.
+        turns.giveUp()
       }
     }
     const permitted = await permission(replica, request.deadlineMs, () => {
       // What was read for a round that was lost is worth nothing.
+      ahead?.turns.giveUp()
       ahead = undefined
       const begun = ++round
       // The round's messages leave first: a link, too, writes in a deferred call.
@@ -204,7 +279,9 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
     isPermitted = true
     if (permitted.kind !== 'ready') return unpermitted(replica, permitted)
     if (replica.stopped !== undefined) return replica.stopped
-    return ahead !== undefined && permitted.index <= ahead.applied ? ahead.answer : getPresent(replica, request)
+    if (ahead !== undefined && permitted.index <= ahead.applied) return getPresent(replica, request, ahead.turns)
+    ahead?.turns.giveUp()
+    return getPresent(replica, request)
   }
 
   return {
@@ -232,12 +309,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       const refusal = await permit(replica, request)
       if (refusal !== undefined) return refusal
       if (request.kind !== 'at') return getPresent(replica, request)
-      return guarded<GetAnswer>(replica, async () => {
-        const { keyspace, keys, at } = request
-        const items = await Promise.all(keys.map(key => versions.getAt(keyspace, key, at)))
-        const clock = replica.state.lastStamp
-        return collected(replica, at) ?? { kind: 'done', items: items.map(toItem), clock }
-      })
+      return guarded<GetAnswer>(replica, () => getInstant(replica, request))
     },
 
     async scanPage(request: ScanPageRequest): Promise<ScanPageAnswer> {
@@ -245,17 +317,26 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       if (replica === undefined) return { kind: 'no-replica' }
       const refusal = await permit(replica, request)
       if (refusal !== undefined) return refusal
+      await roomFor(request)
+      if (!isWanted(request)) return givenUp
       return guarded<ScanPageAnswer>(replica, async () => {
         const at = request.kind === 'at' ? request.at : replica.state.lastStamp
         const keysOnly = request.keysOnly || request.countOnly
         const items = new ScanItemsWriter({ keysOnly })
         let count = 0
         const { keyspace, start, end, limit, bytesMax, reverse } = request
+        const { budget } = request
         const span = { keyspace, start, end, at, limit, bytesMax, reverse, keysOnly }
-        const resume = await versions.visit(span, version => {
-          if (!request.countOnly) items.push(version)
+        const onVersion = (version: Version): void => {
+          if (!request.countOnly) {
+            items.push(version)
+            budget?.take(version.row.length + (keysOnly ? 0 : version.record.length - version.valueOffset))
+          }
           count++
-        })
+        }
+        const isEnough = (): boolean => budget?.isSpent === true
+        const resume = await versions.visit(span, onVersion, { isEnough, isWanted: () => isWanted(request) })
+        if (count === 0 && resume !== undefined) return { kind: 'not-read' }
         return collected(replica, at) ?? { kind: 'done', items: items.finish(), count, at, resume }
       })
     },
@@ -266,14 +347,13 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
       const refusal = await permit(replica, request)
       if (refusal !== undefined) return refusal
       return guarded<HistoryAnswer>(replica, async () => {
-        const found = await versions.history(request.keyspace, request.key, {
-          before: request.before,
-          limit: request.limit + 1,
-        })
+        const { keyspace, key, before, limit, bytesMax } = request
+        const wanted = { before, limit, bytesMax, isWanted: () => isWanted(request) }
+        const { items, more } = await versions.history(keyspace, key, wanted)
         return {
           kind: 'done',
-          items: found.slice(0, request.limit).map(toItemWithKey),
-          more: found.length > request.limit,
+          items: items.map(toItemWithKey),
+          more,
           clock: replica.state.readStamp,
         }
       })
@@ -313,12 +393,6 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
 function collected(replica: Replica, at: Timestamp): Refusal | undefined {
   const { threshold } = replica.state
   return at < threshold ? { kind: 'below-threshold', threshold } : undefined
-}
-
-function toItem(record: KeyRecord | undefined): quorate.v1.IKeyVersion {
-  return record === undefined
-    ? {}
-    : { value: record.value, timestamp: record.timestamp, created: record.created, version: record.version }
 }
 
 function toItemWithKey(record: KeyRecord): quorate.v1.IKeyVersion {

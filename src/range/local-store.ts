@@ -1,6 +1,7 @@
 // What the gateway may ask of the replicas on its own node. Expected refusals are values; the gateway routes on them.
 // Reads are served by any replica (a follower asks its leader for a read index); writes by the leader alone.
 
+import type { AnswerBudget } from '../base/answer-budget.ts'
 import type { Index, Keyspace, NodeId, RangeId, ReplicaId } from '../base/ids.ts'
 import type { quorate } from '../proto/quorate.js'
 import type { Timestamp } from '../time/timestamp.ts'
@@ -51,13 +52,20 @@ export interface ReadRequest {
   readonly at: Timestamp
   readonly clock: Timestamp
   readonly deadlineMs: number
+  /** Aborts when the caller has gone: the read is given up then, as it is at its deadline. */
+  readonly signal?: AbortSignal | undefined
+  /** What the answer may come to; undefined: what the request itself bounds. */
+  readonly budget?: AnswerBudget | undefined
 }
 
 export interface GetRequest extends ReadRequest {
   readonly keys: readonly Uint8Array[]
 }
 export type GetAnswer =
-  /** `clock`: the last stamp of the state that was read, from the log: never this node's own clock. */
+  /**
+   * `items`: of the first keys, and of all unless the budget was spent. `clock`: the last stamp of the state that was read, from
+   * the log: never this node's own clock.
+   */
   { readonly kind: 'done'; readonly items: readonly quorate.v1.IKeyVersion[]; readonly clock: Timestamp } | Refusal
 
 /** One page; the caller asks again from `resume`, with kind `at` and the first page's instant. */
@@ -81,6 +89,8 @@ export type ScanPageAnswer =
       /** undefined: the span is done. Forward: the next start. Reverse: the next end. */
       readonly resume: Uint8Array | undefined
     }
+  /** The budget was spent before there was anything of this page. */
+  | { readonly kind: 'not-read' }
   | Refusal
 
 export interface HistoryRequest extends ReadRequest {
@@ -88,6 +98,8 @@ export interface HistoryRequest extends ReadRequest {
   readonly limit: number
   /** Only versions strictly below this instant; timestampMax: the newest. */
   readonly before: Timestamp
+  /** Of values; one always fits. */
+  readonly bytesMax: number
 }
 export type HistoryAnswer =
   | {

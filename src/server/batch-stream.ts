@@ -109,7 +109,7 @@ export class BatchStreams {
         connection.requestDone(bytes)
       }
       this.#gateway
-        .batch(message, { signal })
+        .batch(message, { signal, room: connection.answers })
         .finally(done)
         .then(response => {
           metrics.observe('batch', response.error?.code || 'ok', clock.monotonicMs() - started)

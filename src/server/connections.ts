@@ -1,9 +1,11 @@
 // The sockets of the client port, and for each the budget of its Batch streams. gRPC gives a handler no way to cut a
 // client that reads nothing: even the status would wait behind the unread data. Its socket does.
 //
-// Invariant: a connection holds at most its budget, plus what the streams had read when the budget was reached.
+// Invariant: a connection holds at most its budget, plus the requests that the streams had read when it was reached: what
+// answers hold is half of it, whatever those requests ask for.
 
 import type { Socket } from 'node:net'
+import { AnswerRoom } from '../base/answer-budget.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Clock, Timer } from '../time/clock.ts'
 import type { ServerLimits } from './limits.ts'
@@ -14,6 +16,8 @@ interface PausableStream {
 }
 
 export class Connection {
+  /** What its answers hold: being gathered, or not taken yet. */
+  readonly answers: AnswerRoom
   readonly #clock: Clock
   readonly #limits: ServerLimits
   readonly #cut: () => void
@@ -29,6 +33,7 @@ export class Connection {
     this.#clock = clock
     this.#limits = limits
     this.#cut = cut
+    this.answers = new AnswerRoom(limits.inFlightBytesMax / 2)
   }
 
   get isPaused(): boolean {
@@ -57,14 +62,18 @@ export class Connection {
   responseQueued(bytes: number): void {
     if (this.#unreadBytes === 0) this.#progressMs = this.#clock.monotonicMs()
     this.#unreadBytes += bytes
+    this.answers.hold(bytes)
     this.#add(bytes)
+    if (this.answers.isFull) this.#watchReader()
   }
 
   /** The client took it, or its stream is gone. */
   responseDone(bytes: number): void {
     this.#progressMs = this.#clock.monotonicMs()
     this.#unreadBytes -= bytes
+    this.answers.release(bytes)
     this.#remove(bytes)
+    this.#maybeEndWatch()
   }
 
   dispose(): void {
@@ -78,7 +87,7 @@ export class Connection {
     if (this.#isPaused || (this.#bytes <= inFlightBytesMax && this.#batches <= inFlightBatchesMax)) return
     this.#isPaused = true
     for (const stream of this.#streams) stream.pause()
-    this.#startWatch(this.#limits.slowReaderMs)
+    this.#watchReader()
   }
 
   #remove(bytes: number): void {
@@ -87,12 +96,23 @@ export class Connection {
     // Half: so that reading does not stop and go with every message.
     if (!this.#isPaused || this.#bytes > inFlightBytesMax / 2 || this.#batches > inFlightBatchesMax / 2) return
     this.#isPaused = false
-    this.dispose()
+    this.#maybeEndWatch()
     for (const stream of this.#streams) stream.resume()
+  }
+
+  /** Its requests, or its answers, have no more room: it must read, or it is cut. */
+  #watchReader(): void {
+    if (this.#watch === undefined) this.#startWatch(this.#limits.slowReaderMs)
+  }
+
+  #maybeEndWatch(): void {
+    if (!this.#isPaused && !this.answers.isFull) this.dispose()
   }
 
   #startWatch(delayMs: number): void {
     this.#watch = this.#clock.setTimer(delayMs, () => {
+      this.#maybeEndWatch()
+      if (this.#watch === undefined) return
       const idleMs = this.#clock.monotonicMs() - this.#progressMs
       const { slowReaderMs } = this.#limits
       if (this.#unreadBytes > 0 && idleMs >= slowReaderMs) this.#cut()

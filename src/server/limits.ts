@@ -3,7 +3,7 @@
 export interface ServerLimits {
   /** One request message; a batch of writes is one. The largest value and its key must fit with room to spare. */
   readonly requestBytesMax: number
-  /** One response message. A batch of gets that comes to more is refused: ask for fewer keys. */
+  /** One response message. Gets and scans are answered in part long before: see gateway.batchAnswerBytesMax. */
   readonly responseBytesMax: number
   readonly connectionsMax: number
   /** New connections set up in one turn of the event loop: what is under way goes on between them. */
@@ -14,7 +14,10 @@ export interface ServerLimits {
   readonly sessionMemoryMb: number
   /** HTTP/2 window of a connection and of each of its streams. */
   readonly windowBytes: number
-  /** Requests being served and answers not yet taken, on the Batch streams of one connection; past it reading pauses. */
+  /**
+   * Requests being served and answers not yet taken, on the Batch streams of one connection; past it reading pauses. Answers may
+   * take half of it: then nothing more is read for the connection until it takes what it has.
+   */
   readonly inFlightBytesMax: number
   readonly inFlightBatchesMax: number
   /** A connection past its budget that takes nothing for this long is cut. */

@@ -1,6 +1,7 @@
 // The answering side of a Forward stream: requests of another node's gateway, many at a time, answered in any order.
 
 import { type ServerDuplexStream, type ServerErrorResponse, status } from '@grpc/grpc-js'
+import { AnswerRoom } from '../base/answer-budget.ts'
 import { type KvError, isKvError } from '../base/errors.ts'
 import { quorate } from '../proto/quorate.js'
 import { judgeHello } from './hello.ts'
@@ -10,10 +11,19 @@ import { widenReceiveWindow } from './receive-window.ts'
 
 export type ForwardStream = ServerDuplexStream<Uint8Array, Uint8Array>
 
-/** `deadlineMs` is of Clock.monotonicMs. Rejections become the response's `error`. */
+export interface ForwardOptions {
+  /** Of Clock.monotonicMs. */
+  readonly deadlineMs: number
+  /** Aborts when the stream is gone: nobody takes the answer. */
+  readonly signal: AbortSignal
+  /** What the answers on the stream may hold. */
+  readonly room: AnswerRoom
+}
+
+/** Rejections become the response's `error`. */
 export type ForwardHandler = (
   request: quorate.v1.IBatchRequest,
-  deadlineMs: number,
+  options: ForwardOptions,
 ) => Promise<quorate.v1.IBatchResponse>
 
 /** Requests being served, and answers not yet taken, a stream. */
@@ -21,6 +31,8 @@ const requestBytesMax = 32 << 20
 const answerBytesMax = 32 << 20
 const timeoutDefaultMs = 10_000
 const timeoutMaxMs = 600_000
+/** Past it nothing more is read for the stream until it takes what it has: what else is answered has room above. */
+const gatheredBytesMax = 16 << 20
 
 export function serveForward(
   context: PeerContext,
@@ -38,16 +50,22 @@ export function serveForward(
   widenReceiveWindow(stream)
   let requestBytes = 0
   let answerBytes = 0
+  const room = new AnswerRoom(gatheredBytesMax)
+  const gone = new AbortController()
+  stream.on('close', () => gone.abort())
+  stream.on('cancelled', () => gone.abort())
   const answer = (response: quorate.v1.IBatchResponse): void => {
     if (stream.destroyed || stream.writableEnded) return
     const bytes = quorate.v1.BatchResponse.encode(response).finish()
     answerBytes += bytes.length
+    room.hold(bytes.length)
     if (answerBytes > answerBytesMax) {
       fail(stream, status.RESOURCE_EXHAUSTED, 'answers are not being read')
       return
     }
     stream.write(bytes, () => {
       answerBytes -= bytes.length
+      room.release(bytes.length)
     })
   }
   stream.on('end', () => stream.end())
@@ -78,7 +96,8 @@ export function serveForward(
     }
     requestBytes += bytes.length
     const timeoutMs = Math.min(request.header?.timeoutMs || timeoutDefaultMs, timeoutMaxMs)
-    call(handler, request, context.clock.monotonicMs() + timeoutMs)
+    const deadlineMs = context.clock.monotonicMs() + timeoutMs
+    call(handler, request, { deadlineMs, signal: gone.signal, room })
       .then(
         response => answer({ ...response, id }),
         (error: unknown) => answer({ id, error: errorToProto(error, context) }),
@@ -94,9 +113,9 @@ export function serveForward(
 async function call(
   handler: ForwardHandler,
   request: quorate.v1.IBatchRequest,
-  deadlineMs: number,
+  options: ForwardOptions,
 ): Promise<quorate.v1.IBatchResponse> {
-  return handler(request, deadlineMs)
+  return handler(request, options)
 }
 
 function refusalOf(context: PeerContext, stream: ForwardStream): string | undefined {

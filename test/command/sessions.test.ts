@@ -171,6 +171,18 @@ describe('a full table (DESIGN 10)', () => {
     expect(apply(sessions, 'b', batchOf(later), now)).toEqual(['run'])
   })
 
+  it('counts an outcome by what it takes: one may say in 4 KiB where a range goes on', () => {
+    const sessions = tiny({ outcomesMax: 40 })
+    const batch = batchOf(later)
+    const resume = new Uint8Array(4_096)
+    sessions.record('a', batch, 1, { ...outcome(1), resume })
+    expect(apply(sessions, 'b', batch, now)).toEqual(['run'])
+    sessions.record('a', batch, 2, { ...outcome(2), resume })
+    expect(apply(sessions, 'new', batch, now)).toBe('sessions')
+    sessions.admit('a', batchOf(later, [], { floor: 3 }), now)
+    expect(apply(sessions, 'new', batch, now)).toEqual(['run'])
+  })
+
   it('a leader need not take what would be refused, and says when to come again', () => {
     const sessions = tiny({ sessionsMax: 1 })
     const refused = (id: string, at: Timestamp) => sessions.refusedForMs(Buffer.from(id), batchOf(addMs(at, 9)), at)

@@ -121,7 +121,11 @@ describe('where an outline alone does not tell which effect it was', () => {
       await store.flush(index, nothingExtra)
     }
     await store.collect(205 as Timestamp)
-    const found = await store.history(userKeyspace, bytes('key'), { before: 400 as Timestamp, limit: 100 })
+    const { items: found } = await store.history(userKeyspace, bytes('key'), {
+      before: 400 as Timestamp,
+      limit: 100,
+      bytesMax: Infinity,
+    })
     expect(found.map(({ value }) => text(value)).at(-1)).toBe('version 20')
     for (let index = 20 as Index; index <= 40; index++) {
       const record = await store.getAt(userKeyspace, bytes('key'), (index * 10 + 5) as Timestamp)

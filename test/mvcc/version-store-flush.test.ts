@@ -16,7 +16,11 @@ describe('what reaches the engine', () => {
     await store.flush(1, nothingExtra)
     expect([countKeys(engine, 'd'), countKeys(engine, 't'), countKeys(engine, 'h')]).toEqual([1, 0, 1])
     const reopened = await open(engine)
-    const versions = await reopened.history(userKeyspace, bytes('key'), { before: 501 as Timestamp, limit: 100 })
+    const { items: versions } = await reopened.history(userKeyspace, bytes('key'), {
+      before: 501 as Timestamp,
+      limit: 100,
+      bytesMax: Infinity,
+    })
     expect(versions.map(version => text(version.value))).toEqual(
       Array.from({ length: 50 }, (_, age) => `value ${50 - age}`),
     )

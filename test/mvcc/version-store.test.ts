@@ -40,7 +40,11 @@ describe('effects', () => {
     put(store, 2, 'key', 'hidden', 20)
     put(store, 2, 'key', 'shown', 20)
     const valuesOf = async (reader: VersionStore) => {
-      const versions = await reader.history(userKeyspace, bytes('key'), { before: 100 as Timestamp, limit: 10 })
+      const { items: versions } = await reader.history(userKeyspace, bytes('key'), {
+        before: 100 as Timestamp,
+        limit: 10,
+        bytesMax: Infinity,
+      })
       return versions.map(version => text(version.value))
     }
     expect(await valuesOf(store)).toEqual(['shown', 'old'])
@@ -305,7 +309,8 @@ describe('collection', () => {
       expect(text((await reader.getAt(userKeyspace, bytes('key'), 60 as Timestamp))?.value)).toBe('6')
       expect(text((await reader.getAt(userKeyspace, bytes('key'), 99 as Timestamp))?.value)).toBe('9')
       expect(await reader.getAt(userKeyspace, bytes('gone'), 60 as Timestamp)).toBeUndefined()
-      expect(await reader.history(userKeyspace, bytes('key'), { before: 101 as Timestamp, limit: 20 })).toHaveLength(6)
+      const all = { before: 101 as Timestamp, limit: 20, bytesMax: Infinity }
+      expect((await reader.history(userKeyspace, bytes('key'), all)).items).toHaveLength(6)
     }
   })
 

@@ -4,6 +4,7 @@ import { asNodeId, asRangeId, userKeyspace } from '../../src/base/ids.ts'
 import type { VersionStore } from '../../src/mvcc/version-store.ts'
 import type { ReadRequest, WriteRequest } from '../../src/range/local-store.ts'
 import { type LocalStoreOptions, createLocalStore } from '../../src/range/local-requests.ts'
+import { systemClock } from '../../src/time/system-clock.ts'
 import { HybridClock } from '../../src/time/hybrid-clock.ts'
 import { addMs, timestampZero } from '../../src/time/timestamp.ts'
 
@@ -22,14 +23,18 @@ describe('a read during which a snapshot was installed', () => {
       throw thrown
     },
   }
-  const local = createLocalStore({ store: { replica: () => replica }, versions } as unknown as LocalStoreOptions)
+  const local = createLocalStore({
+    store: { replica: () => replica },
+    versions,
+    clock: systemClock,
+  } as unknown as LocalStoreOptions)
   const read: ReadRequest = {
     rangeId: asRangeId(1),
     keyspace: userKeyspace,
     kind: 'stale',
     at: timestampZero,
     clock: timestampZero,
-    deadlineMs: 0,
+    deadlineMs: Infinity,
   }
   const none = new Uint8Array()
   const span = { start: none, end: none, limit: 1, bytesMax: 1, reverse: false, keysOnly: false, countOnly: false }
@@ -37,7 +42,7 @@ describe('a read during which a snapshot was installed', () => {
   it.each([
     ['get', () => local.get({ ...read, keys: [none] })],
     ['scan', () => local.scanPage({ ...read, ...span })],
-    ['history', () => local.history({ ...read, key: none, limit: 1, before: timestampZero })],
+    ['history', () => local.history({ ...read, key: none, limit: 1, bytesMax: 1, before: timestampZero })],
   ])('is answered `unavailable`: a %s', async (_, ask) => {
     expect(await ask()).toEqual({ kind: 'unavailable', message: thrown.message })
   })
@@ -66,7 +71,8 @@ describe('a node whose wall clock was set back by an hour', () => {
   }
   const local = createLocalStore({
     store: { replica: () => replica },
-    versions: { getAt: async () => undefined, history: async () => [] },
+    versions: { getAt: async () => undefined, history: async () => ({ items: [], more: false }) },
+    clock: systemClock,
     hybridClock,
     node: asNodeId('n2'),
     isDraining: () => false,
@@ -88,6 +94,7 @@ describe('a node whose wall clock was set back by an hour', () => {
       at: timestampZero,
       key: Buffer.from('k'),
       limit: 1,
+      bytesMax: 1,
       before: stamp,
     } as const
     expect(await local.history(request)).toEqual({ kind: 'done', items: [], more: false, clock: stamp })

@@ -56,7 +56,7 @@ function createLeader() {
   const local = createLocalStore({
     store: { replica: () => replica },
     versions,
-    clock: { defer: (callback: () => void) => world.deferred.push(callback) },
+    clock: { monotonicMs: () => 0, defer: (callback: () => void) => world.deferred.push(callback) },
   } as unknown as LocalStoreOptions)
   const runDeferred = (): void => {
     while (world.deferred.length > 0) world.deferred.shift()?.()

@@ -1,5 +1,6 @@
 // Every known bug of the list that applies today, as a mutant; and the rows that none can stand for, with the reason.
 
+import { boundMutants } from './mutants/bounds.ts'
 import { diskMutants } from './mutants/disks.ts'
 import { electionMutants } from './mutants/elections.ts'
 import { historyMutants } from './mutants/history.ts'
@@ -21,6 +22,7 @@ export const mutants: readonly Mutant[] = [
   ...readMutants,
   ...sessionMutants,
   ...moveMutants,
+  ...boundMutants,
 ]
 
 export const unapplied: readonly Unapplied[] = [

@@ -57,6 +57,8 @@ export class FakeKvCluster {
   readonly clockAheadMs = new Map<string, number>()
   /** How far ahead of the leader's clock a write's notAfter may lie. */
   notAfterAheadMs = 120_000
+  /** Gets, and likewise pages, in one answer; the rest is said not to be read. */
+  answersMax = Number.POSITIVE_INFINITY
   #now = timestampFromUnixMs(Date.now())
 
   get url(): string {
@@ -245,13 +247,17 @@ export class FakeKvCluster {
         if (fault !== undefined) throw new KvError('invalid-argument', fault)
       }
       const outcomes = (decoded?.writes ?? []).map(write => this.#apply(decoded as quorate.v1.WriteBatch, write))
-      const items = gets.map(key => this.#read(key, request.options ?? {}))
-      const pages = request.scans.map(scan => v1.ScanResponse.encode(this.#page(scan, 0)).finish())
+      const items = gets.slice(0, this.answersMax).map(key => this.#read(key, request.options ?? {}))
+      const getsLeft = gets.length - items.length
+      const pages = request.scans.map((scan, at) =>
+        // Which of them is left to chance: they are read side by side.
+        at % 3 < this.answersMax ? v1.ScanResponse.encode(this.#page(scan, 0)).finish() : noBytes,
+      )
       if (verdict === 'apply-and-break') {
         call.emit('error', broken)
         return
       }
-      if (verdict === 'answer') call.write({ id: request.id, header, outcomes, items, pages })
+      if (verdict === 'answer') call.write({ id: request.id, header, outcomes, items, getsLeft, pages })
     } catch (error) {
       call.write({ id: request.id, header, error: errorMessage(error as KvError) })
     }

@@ -211,7 +211,13 @@ export class FakeStore implements LocalStore {
   async get(request: GetRequest): Promise<GetAnswer> {
     const at = await this.#instant(request)
     if (typeof at === 'object') return at
-    const items = request.keys.map(key => item(this.state.at(text(key), at)))
+    const items: quorate.v1.IKeyVersion[] = []
+    for (const key of request.keys) {
+      if (request.budget?.isSpent === true) break
+      const found = item(this.state.at(text(key), at))
+      items.push(found)
+      request.budget?.take(found.value?.length ?? 0)
+    }
     return { kind: 'done', items, clock: this.state.clock.peek() }
   }
 
@@ -230,9 +236,12 @@ export class FakeStore implements LocalStore {
     for (const key of keys) {
       const found = this.state.at(key, at)
       if (found?.value === undefined) continue
-      if (count >= request.limit || size >= request.bytesMax) return page(bytes(request.reverse ? (last ?? '') : key))
+      if (request.budget?.isSpent === true && count === 0) return { kind: 'not-read' }
+      if (count >= request.limit || size >= request.bytesMax || request.budget?.isSpent === true)
+        return page(bytes(request.reverse ? (last ?? '') : key))
       count++
       size += key.length + found.value.length
+      request.budget?.take(key.length + found.value.length)
       last = key
       if (!request.countOnly) {
         const whole = { key: bytes(key), ...item(found) }

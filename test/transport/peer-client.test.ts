@@ -40,7 +40,7 @@ describe('forwarding', () => {
   it('carries many requests at once, each answered as its own, with what is left of its deadline', async () => {
     const lefts: number[] = []
     const { client } = await open({
-      forward: async (request, deadlineMs) => {
+      forward: async (request, { deadlineMs }) => {
         lefts.push(deadlineMs - systemClock.monotonicMs())
         const delay = Promise.withResolvers<void>()
         systemClock.setTimer((request.gets?.[0]?.[0] ?? 0) % 7, delay.resolve)
