@@ -8,7 +8,7 @@ import { latestPrefix, prefixSpan, type RowSpan, tombstonePrefix } from './engin
 import { decodeStored } from './key-record.ts'
 import type { Place, RowReader } from './row-table.ts'
 import type { Version } from './version.ts'
-import type { BufferedRows } from './write-buffer.ts'
+import type { BufferedRows } from './row-order.ts'
 
 const pagePairsMax = 500
 const pageBytesMax = 512 * 1024
@@ -26,9 +26,9 @@ export class ReadView {
   readonly #snapshot: EngineSnapshot
   readonly #cursors: readonly SpanCursor[]
   readonly #rows: RowReader
-  readonly #buffered: BufferedRows
+  readonly #newer: BufferCursor
+  readonly #older: BufferCursor
   readonly #reverse: boolean
-  #position = 0
 
   /** `buffered`: what waits for the engine, by row; of the newer buffer, then of the older. */
   constructor(
@@ -40,7 +40,8 @@ export class ReadView {
     this.#rows = rows
     this.#snapshot = engine.snapshot()
     this.#reverse = options.reverse
-    this.#buffered = mergeBuffered(buffered, options.reverse)
+    this.#newer = new BufferCursor(buffered[0], options.reverse)
+    this.#older = new BufferCursor(buffered[1], options.reverse)
     const prefixes = options.withTombstones ? [latestPrefix, tombstonePrefix] : [latestPrefix]
     this.#cursors = prefixes.map(
       prefix => new SpanCursor(this.#snapshot, prefixSpan(prefix, options.span), options.reverse, options.rowsHint),
@@ -49,19 +50,22 @@ export class ReadView {
 
   /** The next row's latest version, undefined at the end. Call `fill` first whenever `needsFill`. Throws DamageError. */
   next(): Version | undefined {
-    const waiting = this.#buffered.names[this.#position]
-    let row = waiting
-    for (const cursor of this.#cursors) {
-      const head = cursor.row
-      if (head !== undefined && (row === undefined || (this.#reverse ? head > row : head < row))) row = head
-    }
+    let row = this.#nearer(this.#newer.row, this.#older.row)
+    for (const cursor of this.#cursors) row = this.#nearer(row, cursor.row)
     if (row === undefined) return undefined
     // What is buffered is newer than what is stored, and a row is stored at most once.
     let pair: EnginePair | undefined
     for (const cursor of this.#cursors) if (cursor.row === row) pair = cursor.take()
-    if (waiting === row) return this.#rows.version(row, must(this.#buffered.places[this.#position++]))
+    const older = this.#older.row === row ? this.#older.take() : undefined
+    const place = this.#newer.row === row ? this.#newer.take() : older
+    if (place !== undefined) return this.#rows.version(row, place)
     if (pair === undefined) return undefined
     return decodeStored(pair.key, pair.value)
+  }
+
+  #nearer(a: string | undefined, b: string | undefined): string | undefined {
+    if (a === undefined || b === undefined) return a ?? b
+    return a < b === this.#reverse ? b : a
   }
 
   get needsFill(): boolean {
@@ -124,21 +128,34 @@ function bytesOf(page: readonly EnginePair[]): number {
   return page.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0)
 }
 
-/** In the reader's direction. */
-function mergeBuffered([newer, older]: readonly [BufferedRows, BufferedRows], isReverse: boolean): BufferedRows {
-  const names: string[] = []
-  const places: Place[] = []
-  const take = (from: BufferedRows, at: number): void => {
-    names.push(must(from.names[at]))
-    places.push(must(from.places[at]))
+/** Walks the rows of one buffer, in the reader's direction. */
+class BufferCursor {
+  readonly #rows: BufferedRows
+  readonly #step: number
+  #left: number
+  #at: number
+  /** The next one; undefined at the end. */
+  row: string | undefined
+
+  constructor(rows: BufferedRows, reverse: boolean) {
+    this.#rows = rows
+    this.#step = reverse ? -1 : 1
+    this.#left = rows.to - rows.from
+    this.#at = reverse ? rows.to - 1 : rows.from
+    this.#look()
   }
-  let position = 0
-  newer.names.forEach((name, at) => {
-    for (let other = older.names[position]; other !== undefined && other <= name; other = older.names[++position]) {
-      if (other !== name) take(older, position)
-    }
-    take(newer, at)
-  })
-  for (; position < older.names.length; position++) take(older, position)
-  return isReverse ? { names: names.reverse(), places: places.reverse() } : { names, places }
+
+  take(): Place {
+    const { order, places } = this.#rows
+    const place = places[must(order[this.#at])] as Place
+    this.#at += this.#step
+    this.#left--
+    this.#look()
+    return place
+  }
+
+  #look(): void {
+    const { names, order } = this.#rows
+    this.row = this.#left > 0 ? names[must(order[this.#at])] : undefined
+  }
 }

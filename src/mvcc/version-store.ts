@@ -41,11 +41,12 @@ import {
   type VisitOptions,
   checkWanted,
 } from './read-requests.ts'
+import { OrderTurns, mustOrder, noRows } from './row-order.ts'
 import { type Place, RowTable } from './row-table.ts'
 import { RunIndex } from './run-index.ts'
 import { SharedTurns } from './shared-turns.ts'
 import { type Effect, type Latest, type NewVersion, type Version, readLatest, readVersion } from './version.ts'
-import { WriteBuffer, noRows, storedAs } from './write-buffer.ts'
+import { WriteBuffer, storedAs } from './write-buffer.ts'
 
 export type { Source } from './engine-keys.ts'
 export type { KeyRecord } from './key-record.ts'
@@ -80,6 +81,7 @@ export class VersionStore {
   readonly #engine: Engine
   readonly #yieldNow: () => Promise<void>
   readonly #turns: SharedTurns
+  readonly #orderTurns: OrderTurns
   readonly #rows: RowTable
   readonly #runs: RunIndex
   readonly #writer: BatchWriter
@@ -98,6 +100,7 @@ export class VersionStore {
     this.#engine = engine
     this.#yieldNow = options.yieldNow
     this.#turns = new SharedTurns(options.yieldNow)
+    this.#orderTurns = new OrderTurns(options.yieldNow)
     this.#rows = new RowTable(options.cacheBytesMax ?? rowCacheBytesDefault, options.hashSeed)
     this.#live = new WriteBuffer(1, this.#rows, this.#onFullRun)
     this.#runs = new RunIndex(engine)
@@ -205,6 +208,7 @@ export class VersionStore {
   ): Promise<ScanPage['resume']> {
     const { at, limit, bytesMax, reverse, keysOnly } = request
     const installs = this.#installs
+    while (mustOrder(this.#live, this.#frozen)) await this.#orderTurns.next(this.#live, this.#frozen)
     const view = this.#view(request)
     let bytes = 0
     let count = 0
@@ -305,6 +309,7 @@ export class VersionStore {
       await betweenEntries()
       const frozen = this.#live
       this.#live = new WriteBuffer(frozen.number + 1, this.#rows, this.#onFullRun)
+      frozen.isFrozen = true
       this.#frozen = frozen
       const operations: EngineBatchOperation[] = [...extra()]
       this.#writer.recordedFlush = recordedLogFlush
@@ -438,7 +443,7 @@ export class VersionStore {
   #view(request: Omit<ScanRequest, 'bytesMax' | 'keysOnly'>): ReadView {
     const { keyspace, start, end, at, limit, reverse } = request
     const span = rowSpan(keyspace, start, end)
-    const buffered = [this.#live.inSpan(span, false), this.#frozen?.inSpan(span, true) ?? noRows] as const
+    const buffered = [this.#live.inSpan(span), this.#frozen?.inSpan(span) ?? noRows] as const
     const withTombstones = at < this.#newestStamp
     return new ReadView(this.#engine, this.#rows.pin(), buffered, {
       span,

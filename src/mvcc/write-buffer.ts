@@ -7,19 +7,12 @@ import { apartBytesMin } from '../engine/engine.ts'
 import type { Timestamp } from '../time/timestamp.ts'
 import type { RowSpan, Source } from './engine-keys.ts'
 import { LiveRun, runBytesMax } from './history-run.ts'
+import { type BufferedRows, RowOrder } from './row-order.ts'
 import type { Place, RowTable } from './row-table.ts'
 import type { Latest, NewVersion, Version } from './version.ts'
 
 /** What the engine holds for a row before the buffer goes in. `large latest`: it may keep that apart. */
 export type Stored = 'nothing' | 'latest' | 'large latest' | 'tombstone'
-
-/** By row; the versions are decoded when they are wanted. */
-export interface BufferedRows {
-  readonly names: readonly string[]
-  readonly places: readonly Place[]
-}
-
-export const noRows: BufferedRows = { names: [], places: [] }
 
 export class WriteBuffer {
   /** Above 0, and each above the one before. */
@@ -30,16 +23,18 @@ export class WriteBuffer {
   /** Of each row where its newest version in this buffer is, and what the engine holds: by position. */
   readonly #places: Place[] = []
   readonly #stored: Stored[] = []
-  /** Of the first so many rows, once a scan has asked. */
-  readonly #names: string[] = []
+  /** Of the first so many rows, once scans have asked. */
+  readonly #order = new RowOrder()
+  /** `#places`, as scans of this tick see them; undefined: something was put since. */
+  #snapshot: Uint32Array | undefined
+  /** No more is put. */
+  isFrozen = false
   /** Of its rows, each as it was first put: about what the engine will get under 'd'. */
   rowBytes = 0
   /** Of everything in it, rows that were overwritten in it and history included. */
   bytes = 0
   /** Of `runs`, the one that effects go to; one a source. */
   readonly #open: LiveRun[] = []
-  /** Once frozen: positions by name. */
-  #sorted: readonly number[] | undefined
 
   /** `onFullRun`: the run takes no more, and is still looked through. */
   constructor(number: number, table: RowTable, onFullRun: (run: LiveRun) => void) {
@@ -57,7 +52,8 @@ export class WriteBuffer {
    * Returns the checksum over what all replicas agree on.
    */
   put(from: NewVersion, before: Place | undefined, stored: Stored): number {
-    assert(this.#sorted === undefined, 'no more is put into a buffer that is frozen')
+    assert(!this.isFrozen, 'no more is put into a buffer that is frozen')
+    this.#snapshot = undefined
     const isHere = before !== undefined && this.#table.bufferOf(before) === this.number
     const position = isHere ? this.#table.positionOf(before) : this.#places.length
     const { place, crc } = this.#table.put(from, before, this.number, position)
@@ -97,26 +93,26 @@ export class WriteBuffer {
     return this.#open.find(run => isSame(run.source, source))?.lastIndex ?? 0
   }
 
-  /** The rows of a span in ascending order. `isFrozen`: no more is put. */
-  inSpan(span: RowSpan, isFrozen: boolean): BufferedRows {
-    const names = this.#names
-    while (names.length < this.#places.length) names.push(this.#table.nameOf(must(this.#places[names.length])))
-    const rows = (positions: readonly number[]): BufferedRows => ({
-      names: positions.map(at => names[at] ?? ''),
-      places: positions.map(at => this.#places[at] as Place),
-    })
-    if (isFrozen) {
-      // Sorted once, for the many scans that may come while it is written.
-      this.#sorted ??= this.#sort([...names.keys()])
-      const from = this.#firstAtOrAfter(this.#sorted, span.start)
-      return rows(this.#sorted.slice(from, this.#firstAtOrAfter(this.#sorted, span.end)))
-    }
-    const found: number[] = []
-    for (let at = 0; at < names.length; at++) {
-      const name = names[at] ?? ''
-      if (name >= span.start && name < span.end) found.push(at)
-    }
-    return rows(this.#sort(found))
+  /** Rows that no scan has asked for yet. */
+  get unordered(): number {
+    return this.#places.length - this.#order.names.length
+  }
+
+  /** Makes ready for scans what the next one would have to do at once. */
+  orderSome(rowsMax: number): void {
+    const from = this.#order.names.length
+    const some = this.#places.slice(from, from + rowsMax)
+    if (some.length > 0) this.#order.add(some.map(place => this.#table.nameOf(place)))
+  }
+
+  /** The rows of a span as they are now, in ascending order. */
+  inSpan(span: RowSpan): BufferedRows {
+    this.orderSome(this.unordered)
+    this.#snapshot ??= Uint32Array.from(this.#places)
+    const { names, order } = this.#order
+    const from = this.#order.firstAtOrAfter(span.start)
+    const to = Math.max(from, this.#order.firstAtOrAfter(span.end))
+    return { names, order, places: this.#snapshot, from, to }
   }
 
   #runFor(source: Source, index: Index, timestamp: Timestamp, lastStored: (source: Source) => number): LiveRun {
@@ -135,22 +131,6 @@ export class WriteBuffer {
     this.#open[position] = run
     this.runs.push(run)
     return run
-  }
-
-  #sort(positions: number[]): number[] {
-    const names = this.#names
-    return positions.sort((a, b) => ((names[a] ?? '') < (names[b] ?? '') ? -1 : 1))
-  }
-
-  #firstAtOrAfter(sorted: readonly number[], row: string): number {
-    let low = 0
-    let high = sorted.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#names[sorted[middle] ?? 0] ?? '') < row) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 }
 

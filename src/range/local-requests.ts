@@ -42,6 +42,11 @@ const givenUp: Refusal = {
   kind: 'unavailable',
   message: 'the read was given up: its caller has gone, or its time is up',
 }
+/**
+ * A page ends when it took so long, with what it has: to count 10,000 keys means to read their values, and if that took longer
+ * than its caller waits, asking again would begin where it began.
+ */
+const pageMs = 500
 const installing: Refusal = { kind: 'unavailable', message: 'a snapshot is being installed here' }
 
 /** A batch without writes only moves the range's closed timestamp. Not of zero bytes: that would mean no batch at all. */
@@ -334,7 +339,8 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
           }
           count++
         }
-        const isEnough = (): boolean => budget?.isSpent === true
+        const endMs = clock.monotonicMs() + pageMs
+        const isEnough = (): boolean => budget?.isSpent === true || (count > 0 && clock.monotonicMs() >= endMs)
         const resume = await versions.visit(span, onVersion, { isEnough, isWanted: () => isWanted(request) })
         if (count === 0 && resume !== undefined) return { kind: 'not-read' }
         return collected(replica, at) ?? { kind: 'done', items: items.finish(), count, at, resume }

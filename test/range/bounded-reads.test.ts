@@ -182,6 +182,27 @@ describe('pages that share a budget', () => {
   })
 })
 
+describe('a page that takes long', () => {
+  it('ends with what it has, and goes on from there', async () => {
+    let nowMs = 0
+    const clock: Clock = { ...systemClock, monotonicMs: () => (nowMs += 100) }
+    const { local, request } = await createStore(30, 1, clock)
+    const { keys: _, ...read } = request({ deadlineMs: 1e9 })
+    const none = new Uint8Array()
+    const span = { end: none, limit: 100, bytesMax: 1e9, reverse: false, keysOnly: true, countOnly: true }
+    let [count, pages] = [0, 0]
+    for (let start: Uint8Array | undefined = none; start !== undefined; pages++) {
+      const page = await local.scanPage({ ...read, ...span, start })
+      if (page.kind !== 'done') throw new Error(page.kind)
+      expect(page.count).toBeGreaterThan(0)
+      count += page.count
+      start = page.resume
+    }
+    expect(count).toBe(30)
+    expect(pages).toBeGreaterThan(4)
+  })
+})
+
 describe('a read of an old instant that nobody waits for', () => {
   const old = 15 as Timestamp
 

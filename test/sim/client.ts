@@ -1,6 +1,7 @@
 // A client of the simulated cluster: one operation after another against whichever node, over a link that loses requests and
 // answers. It keeps the same session number through retries, as the SDK does.
 
+import { strict as assert } from 'node:assert'
 import type { KvErrorLike } from './history.ts'
 import type { NodeId } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
@@ -109,8 +110,10 @@ export class SimClient {
     if (response === undefined || response.error) return
     this.#saw(response.header?.clock ?? 0)
     const items = response.items ?? []
+    const left = response.getsLeft ?? 0
+    assert.ok(items.length > 0 && items.length + left === keys.length, 'what a read does not answer, it says')
     for (const item of items) this.#token = Math.max(this.#token, item.timestamp ?? 0)
-    this.#history.read(operation, invoked, items, answer)
+    this.#history.read({ ...operation, keys: keys.slice(0, items.length) }, invoked, items, answer)
   }
 
   async #scan(operation: Operation & { kind: 'scan' }): Promise<void> {

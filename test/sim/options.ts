@@ -91,7 +91,11 @@ export function drawOptions(seed: number, prng: Prng, overrides: Partial<SimOpti
   }
   // Last, so that what was drawn before does not hang on it.
   const lanes = drawLanes(prng, pick)
-  return { ...drawn, link: { ...drawn.link, lanes }, ...drawFlood(prng), ...overrides }
+  const flood = drawFlood(prng)
+  // So little that most reads of two keys are answered in part.
+  const batchAnswerBytesMax = tiny() ? 1 : drawn.limits.gateway.batchAnswerBytesMax
+  const limits = { ...drawn.limits, gateway: { ...drawn.limits.gateway, batchAnswerBytesMax } }
+  return { ...drawn, limits, link: { ...drawn.link, lanes }, ...flood, ...overrides }
 }
 
 /** Channels that overtake each other, in half of the seeds: each with a delay of its own, and thin or not. */

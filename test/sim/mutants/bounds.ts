@@ -78,4 +78,11 @@ export const boundMutants: readonly Mutant[] = [
     ],
     caughtBy: { kind: 'unit', test: 'test/gateway/partial-answers.test.ts', name: 'counts the gets that are left' },
   },
+  {
+    name: 'scan-orders-all-at-once',
+    rows: [0],
+    does: 'A scan puts all that was written since the last flush in order in one turn.',
+    edits: [{ file: 'src/mvcc/row-order.ts', find: ', 0) > rowsPerTurn\n', replace: ', 0) > Infinity\n' }],
+    caughtBy: { kind: 'unit', test: 'test/mvcc/row-order.test.ts', name: 'a part in each turn' },
+  },
 ]
