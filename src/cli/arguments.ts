@@ -2,11 +2,14 @@
 
 import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError } from 'commander'
+import { parseInstant } from '../client/instant.ts'
+import { timestampToUnixMs } from '../time/timestamp.ts'
 import type { CliIo } from './io.ts'
+
+const instantForms = 'It is a date such as 2026-03-01T12:00:00Z, a past instant such as -30s, or a timestamp.'
 
 /** A date, an instant relative to now such as -30s, or a timestamp as the cluster prints it. */
 export function parseAt(text: string): number | Date {
-  if (/^\d{9,16}$/.test(text)) return Number(text)
   const relative = /^-(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text)
   if (relative !== null) {
     const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[
@@ -14,13 +17,18 @@ export function parseAt(text: string): number | Date {
     ]
     return new Date(Date.now() - Number(relative[1]) * unitMs)
   }
-  const unixMs = /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(unixMs)) {
-    throw new InvalidArgumentError(
-      'It is a date such as 2026-03-01T12:00:00Z, a past instant such as -30s, or a timestamp.',
-    )
+  try {
+    const timestamp = parseInstant(/^\d+$/.test(text) ? Number(text) : text, '--at', 'last')
+    return /^\d+$/.test(text) ? timestamp : new Date(timestampToUnixMs(timestamp))
+  } catch {
+    throw new InvalidArgumentError(`${instantForms}${unixTimeRemedy(text)}`)
   }
-  return new Date(unixMs)
+}
+
+/** Seconds and milliseconds since 1970 have 10 and 13 digits for some centuries; timestamps have more. */
+function unixTimeRemedy(text: string): string {
+  const unixMs = /^\d{13}$/.test(text) ? Number(text) : /^\d{10}$/.test(text) ? Number(text) * 1000 : undefined
+  return unixMs === undefined ? '' : ` For that Unix time, write ${new Date(unixMs).toISOString()}.`
 }
 
 export function parseWhole(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -44,7 +52,7 @@ export function collect(text: string, earlier: readonly string[] | undefined): r
   return [...(earlier ?? []), text]
 }
 
-/** `@path` is that file's bytes, `-` is standard input's, `@@…` is a value that begins with @; anything else is itself. */
+/** What stands for a value that is elsewhere: `@path` is that file's bytes, `-` is standard input's; `@@…` begins with @. */
 export async function readValue(given: string, io: CliIo): Promise<string | Uint8Array> {
   if (given === '-') {
     const chunks: Uint8Array[] = []

@@ -32,7 +32,10 @@ interface BenchResult {
 }
 
 export function addBenchCommand(program: Command, { io, run }: CommandContext): void {
-  addSessionOptions(program.command('bench').description('put load on the cluster and say how fast it answered'))
+  addSessionOptions(
+    program.command('bench').description('put load on the cluster and say how fast it answered'),
+    'write',
+  )
     .option('--callers <count>', 'operations under way at a time', parseWhole(1, 65_536), 64)
     .option('--seconds <seconds>', 'how long', parseSeconds, 5)
     .option('--value-bytes <bytes>', 'size of a value', parseWhole(0, 1024 * 1024), 256)

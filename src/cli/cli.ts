@@ -4,9 +4,12 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { type ErrorCode, KvError } from '../base/errors.ts'
+import { didYouMean } from '../base/nearest-name.ts'
 import { UsageError } from './arguments.ts'
 import { addBenchCommand } from './bench-command.ts'
 import { addClusterCommands } from './cluster-commands.ts'
+import { addCompletionCommand } from './completion-command.ts'
+import { addDeleteCommand } from './delete-command.ts'
 import { type CliIo, type ExitCode, exitCodes } from './io.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addScanCommands } from './scan-commands.ts'
@@ -53,20 +56,23 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<ExitCo
   const context = { io, run }
   addStartCommand(program, context)
   addKeyCommands(program, context)
+  addDeleteCommand(program, context)
   addScanCommands(program, context)
   addClusterCommands(program, context)
   addBenchCommand(program, context)
+  addCompletionCommand(program, context)
   try {
     await program.parseAsync([...argv], { from: 'user' })
     return exitCode
   } catch (error) {
-    return reportError(error, io, argv)
+    return reportError(error, io, argv, program)
   }
 }
 
-function reportError(error: unknown, io: CliIo, argv: readonly string[]): ExitCode {
+function reportError(error: unknown, io: CliIo, argv: readonly string[], program: Command): ExitCode {
   if (error instanceof CommanderError) {
     // Commander has printed its message, or the help that was asked for.
+    suggest(error, io, argv, program)
     const isHelp = ['commander.helpDisplayed', 'commander.version'].includes(error.code) || error.exitCode === 0
     return isHelp ? exitCodes.done : exitCodes.wrongUsage
   }
@@ -79,10 +85,47 @@ function reportError(error: unknown, io: CliIo, argv: readonly string[]): ExitCo
     const { code, message, details, retryable } = error
     io.stderr.write(`${JSON.stringify({ error: { code, message, retryable, details } })}\n`)
   } else {
-    const remedy = remedies[error.code]
+    const isReached = Number(error.details['nodesAnswering'] ?? 0) > 0
+    const remedy = error.code === 'unavailable' && isReached ? undefined : remedies[error.code]
     io.stderr.write(`quorate: ${error.message} (${error.code})\n${remedy === undefined ? '' : `${remedy}\n`}`)
   }
   return exitCodeOf(error.code)
+}
+
+/** Commander names what differs by a few letters; whatever is further off is told what there is. */
+function suggest(error: CommanderError, io: CliIo, argv: readonly string[], program: Command): void {
+  let command = program
+  for (const word of argv) command = command.commands.find(child => child.name() === word) ?? command
+  const given = /^error: .*?'([^']*)'/.exec(error.message)?.[1] ?? ''
+  const isHelped = error.message.includes('Did you mean')
+  if (error.code === 'commander.unknownOption' && !isHelped) {
+    const known = command.options.map(({ long }) => long ?? '')
+    const remedy = didYouMean(given, known).trim() || `(${command.name()} takes ${known.join(', ')})`
+    io.stderr.write(`${remedy}\n`)
+  } else if (error.code === 'commander.unknownCommand') {
+    const known = command.commands.map(child => child.name())
+    const meant = command === program ? otherNames[given] : undefined
+    if (meant !== undefined) io.stderr.write(`(quorate calls it ${meant})\n`)
+    else if (!isHelped) io.stderr.write(`(there are ${known.join(', ')})\n`)
+  }
+}
+
+/** What other programs call them. */
+const otherNames: Readonly<Record<string, string>> = {
+  delete: 'del',
+  remove: 'del',
+  rm: 'del',
+  list: 'scan',
+  ls: 'scan',
+  keys: 'scan',
+  range: 'scan',
+  set: 'put',
+  write: 'put',
+  read: 'get',
+  version: '--version',
+  server: 'start',
+  run: 'start',
+  members: 'member',
 }
 
 function wantsJson(argv: readonly string[]): boolean {

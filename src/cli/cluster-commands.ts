@@ -21,12 +21,18 @@ export function addClusterCommands(program: Command, { io, run }: CommandContext
     ),
   )
 
-  addSessionOptions(program.command('status').description('nodes, ranges and their replicas')).action(
+  addSessionOptions(
+    program.command('status').description('nodes, ranges and their replicas; exits 3 without a leader'),
+  ).action(
     run(flags =>
       runSession(io, flags, async ({ client, call, print }) => {
         const status = await client.admin.status(call)
         await print(statusText(status), statusJson(status))
-        return exitCodes.done
+        const leaderless = status.ranges.filter(range => range.leader === '')
+        if (leaderless.length === 0 && status.ranges.length > 0) return exitCodes.done
+        for (const range of leaderless) io.stderr.write(`quorate: range ${range.id} has no leader\n`)
+        if (status.ranges.length === 0) io.stderr.write('quorate: no range is known\n')
+        return exitCodes.unavailable
       }),
     ),
   )
@@ -112,12 +118,13 @@ function statusJson(status: ClusterStatus): object {
   return {
     clusterId: status.clusterId,
     nodes: status.nodes.map(nodeJson),
-    ranges: status.ranges.map(({ id, leader, term, commit, keyCount, byteCount, replicas }) => ({
+    ranges: status.ranges.map(({ id, leader, term, commit, keyCount, systemKeyCount, byteCount, replicas }) => ({
       id,
       leader,
       term,
       commit,
       keyCount,
+      systemKeyCount,
       byteCount,
       replicas: replicas.map(replicaJson),
     })),
@@ -165,7 +172,9 @@ function replicasTable(replicas: readonly ReplicaInfo[], leader = ''): string {
 
 function statusText(status: ClusterStatus): string {
   const ranges = status.ranges.map(range => {
-    const head = `range ${range.id}: ${range.leader === '' ? 'no leader' : `${range.leader} leads`}, term ${range.term}, commit ${range.commit}, ${range.keyCount} keys`
+    const leader = range.leader === '' ? 'no leader' : `${range.leader} leads`
+    const keys = `${range.keyCount} ${range.keyCount === 1 ? 'key' : 'keys'}, ${range.systemKeyCount} of the system`
+    const head = `range ${range.id}: ${leader}, term ${range.term}, commit ${range.commit}, ${keys}`
     return `\n${head}\n${replicasTable(range.replicas, range.leader)}`
   })
   return `${nodesTable(status.nodes)}${ranges.join('')}`

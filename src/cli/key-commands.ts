@@ -1,14 +1,25 @@
-// get, put, del, cas: one key, or a span to delete.
+// get, put, cas: one key.
 
 import type { Command } from 'commander'
-import type { Consistency, ReadOptions, SpanOptions } from '../client/client.ts'
-import { UsageError, parseAt, readValue } from './arguments.ts'
+import type { Consistency, ReadOptions } from '../client/client.ts'
+import { UsageError, parseAt } from './arguments.ts'
+import {
+  type ByteFlags,
+  addKeyForms,
+  addValueForms,
+  asBytes,
+  keyFormOf,
+  parseBytes,
+  readBytes,
+  showBytes,
+  valueFormOf,
+} from './byte-forms.ts'
 import type { CommandContext } from './cli.ts'
-import { createProgress, exitCodes, write } from './io.ts'
+import { exitCodes, write } from './io.ts'
 import { addSessionOptions, runSession } from './session.ts'
 import { bytesToJson } from './text.ts'
 
-export interface ReadFlags {
+export interface ReadFlags extends ByteFlags {
   readonly at?: number | Date
   readonly stale?: boolean
 }
@@ -24,83 +35,80 @@ export function readOptionsOf(flags: ReadFlags): ReadOptions {
   return flags.at === undefined ? { consistency } : { at: flags.at }
 }
 
-export function addKeyCommands(program: Command, { io, run }: CommandContext): void {
-  addReadOptions(
-    addSessionOptions(program.command('get <key>').description("print a key's value, and nothing else")),
-  ).action(
-    run((key: string, flags) =>
-      runSession(io, flags, async ({ client, isJson, call, print }) => {
+export function addKeyCommands(program: Command, context: CommandContext): void {
+  addGet(program, context)
+  addPut(program, context)
+  addCompareAndSet(program, context)
+}
+
+const newline = 0x0a
+
+function addGet(program: Command, { io, run }: CommandContext): void {
+  const command = program
+    .command('get <key>')
+    .description("print a key's value, and nothing else; on a terminal it ends with a new line")
+  addValueForms(addKeyForms(addReadOptions(addSessionOptions(command)))).action(
+    run((given: string, flags: ReadFlags) => {
+      const [keyForm, valueForm] = [keyFormOf(flags), valueFormOf(flags)]
+      const key = parseBytes(given, keyForm, 'KEY')
+      return runSession(io, flags, async ({ client, isJson, call, print }) => {
         const item = await client.getWithMetadata(key, { ...call, ...readOptionsOf(flags) })
         if (item === undefined) {
           if (isJson) await print('', null)
-          else io.stderr.write(`quorate: no such key: ${key}\n`)
+          else io.stderr.write(`quorate: no such key: ${showBytes(asBytes(key), keyForm)}\n`)
           return exitCodes.no
         }
         const { value, timestamp, created, version } = item
-        if (isJson) await print('', { key, ...bytesToJson('value', value), timestamp, created, version })
-        else await write(io.stdout, value)
+        const names = { ...bytesToJson('key', item.key, keyForm), ...bytesToJson('value', value, valueForm) }
+        if (isJson) await print('', { ...names, timestamp, created, version })
+        else if (valueForm !== 'text') await print(`${showBytes(value, valueForm)}\n`, undefined)
+        else {
+          await write(io.stdout, value)
+          // A prompt must not stand behind the value. What a pipe or a file gets are its bytes alone.
+          if (io.stdout.isTTY === true && value.at(-1) !== newline) await write(io.stdout, '\n')
+        }
         return exitCodes.done
-      }),
-    ),
+      })
+    }),
   )
+}
 
-  addSessionOptions(
-    program.command('put <key> <value>').description('write a key; @file and - (standard input) are values, too'),
-  ).action(
-    run((key: string, given: string, flags) =>
-      runSession(io, flags, async ({ client, call, print }) => {
-        const result = await client.put(key, await readValue(given, io), call)
+function addPut(program: Command, { io, run }: CommandContext): void {
+  const command = program
+    .command('put <key> <value>')
+    .description('write a key; @file and - (standard input) are values, too, and @@ begins one with @')
+  addValueForms(addKeyForms(addSessionOptions(command, 'write'))).action(
+    run((given: string, givenValue: string, flags: ByteFlags) => {
+      const key = parseBytes(given, keyFormOf(flags), 'KEY')
+      return runSession(io, flags, async ({ client, call, print }) => {
+        const value = await readBytes(givenValue, valueFormOf(flags), 'VALUE', io)
+        const result = await client.put(key, value, call)
         await print(`ok, version ${result.version}\n`, result)
         return exitCodes.done
-      }),
-    ),
+      })
+    }),
   )
+}
 
-  addSessionOptions(program.command('del [key]').description('delete a key, or every key of a span'))
-    .option('--prefix <prefix>', 'every key that begins with this')
-    .option('--range <end>', 'every key from KEY up to, not including, this')
-    .option('--to-end', 'every key from KEY on')
-    .option('--from-start', 'with --range: every key up to, not including, its end')
-    .option('--all', 'every key there is')
-    .action(
-      run((key: string | undefined, flags) => {
-        const span = spanToDelete(key, flags as DeleteFlags)
-        return runSession(io, flags, async ({ client, call, print }) => {
-          if (span === undefined) {
-            const result = await client.delete(key ?? '', call)
-            await print(result.deleted ? 'deleted\n' : '', result)
-            if (!result.deleted) io.stderr.write(`quorate: no such key: ${key}\n`)
-            return result.deleted ? exitCodes.done : exitCodes.no
-          }
-          const progress = createProgress(io)
-          const onProgress = (deleted: number): void => progress.show(`deleted ${deleted} keys`)
-          try {
-            const { deleted } = await client.deleteRange(span, { ...call, onProgress })
-            progress.end()
-            await print(`deleted ${deleted} ${deleted === 1 ? 'key' : 'keys'}\n`, { deleted })
-          } finally {
-            progress.end()
-          }
-          return exitCodes.done
-        })
-      }),
-    )
-
-  addSessionOptions(
-    program.command('cas <key> <values...>').description('write NEW if the value is EXPECTED: cas KEY EXPECTED NEW'),
-  )
+function addCompareAndSet(program: Command, { io, run }: CommandContext): void {
+  const command = program
+    .command('cas <key> <values...>')
+    .description('write NEW if the value is EXPECTED: cas KEY EXPECTED NEW')
+  addValueForms(addKeyForms(addSessionOptions(command, 'write')))
     .usage('[options] <key> <expected> <new>\n       quorate cas --absent [options] <key> <new>')
     .option('--absent', 'write it if the key is absent: cas --absent KEY NEW')
     .action(
-      run((key: string, values: readonly string[], flags) => {
-        const isAbsent = (flags as { absent?: boolean }).absent === true
+      run((given: string, values: readonly string[], flags: ByteFlags & { readonly absent?: boolean }) => {
+        const isAbsent = flags.absent === true
         if (values.length !== (isAbsent ? 1 : 2)) {
           throw new UsageError('it is quorate cas KEY EXPECTED NEW, or quorate cas --absent KEY NEW')
         }
         if (values.filter(value => value === '-').length > 1) throw new UsageError('- can stand for one value only')
+        const key = parseBytes(given, keyFormOf(flags), 'KEY')
+        const form = valueFormOf(flags)
         return runSession(io, flags, async ({ client, call, print }) => {
-          const expected = isAbsent ? null : await readValue(values[0] ?? '', io)
-          const value = await readValue(values[isAbsent ? 0 : 1] ?? '', io)
+          const expected = isAbsent ? null : await readBytes(values[0] ?? '', form, 'EXPECTED', io)
+          const value = await readBytes(values[isAbsent ? 0 : 1] ?? '', form, 'NEW', io)
           const result = await client.compareAndSet(key, expected, value, call)
           await print(result.swapped ? 'swapped\n' : '', result)
           if (!result.swapped)
@@ -109,47 +117,4 @@ export function addKeyCommands(program: Command, { io, run }: CommandContext): v
         })
       }),
     )
-}
-
-interface DeleteFlags {
-  readonly prefix?: string
-  readonly range?: string
-  readonly toEnd?: boolean
-  readonly fromStart?: boolean
-  readonly all?: boolean
-}
-
-const deleteForms =
-  'quorate del KEY, del --prefix PREFIX, del START --range END, del START --to-end, del --from-start --range END, or del --all'
-
-/** undefined: KEY alone. An empty word comes of a variable that was not set, so it never stands for every key. */
-function spanToDelete(key: string | undefined, flags: DeleteFlags): SpanOptions | undefined {
-  const { prefix, range, toEnd, fromStart, all } = flags
-  for (const [name, given] of Object.entries({ KEY: key, '--prefix': prefix, '--range': range })) {
-    if (given === '') throw new UsageError(`${name} is empty; to delete every key, say quorate del --all`)
-  }
-  const form = [
-    key !== undefined && 'KEY',
-    prefix !== undefined && '--prefix',
-    fromStart && '--from-start',
-    range !== undefined && '--range',
-    toEnd && '--to-end',
-    all && '--all',
-  ]
-  switch (form.filter(Boolean).join(' ')) {
-    case 'KEY':
-      return undefined
-    case '--prefix':
-      return { prefix: prefix ?? '' }
-    case 'KEY --range':
-      return { start: key ?? '', end: range ?? '' }
-    case 'KEY --to-end':
-      return { start: key ?? '', toEnd: true }
-    case '--from-start --range':
-      return { fromStart: true, end: range ?? '' }
-    case '--all':
-      return { all: true }
-    default:
-      throw new UsageError(`what to delete? ${deleteForms}`)
-  }
 }

@@ -3,7 +3,8 @@
 import Table from 'cli-table3'
 import { timestampToDate } from '../client/client.ts'
 
-const strict = new TextDecoder('utf-8', { fatal: true })
+// A mark of byte order is part of the text that was written.
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function asText(bytes: Uint8Array): string | undefined {
   try {
@@ -13,20 +14,30 @@ function asText(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** `{ name: text }`, or `{ nameBase64: … }` for what is no UTF-8: nothing is lost on the way. */
-export function bytesToJson(name: string, bytes: Uint8Array): Record<string, string> {
-  const text = asText(bytes)
+/** `{ name: text }`, or `{ nameBase64: … }` for what is no UTF-8, or as `form` says: nothing is lost on the way. */
+export function bytesToJson(name: string, bytes: Uint8Array, form: 'text' | 'base64' | 'hex'): Record<string, string> {
+  if (form === 'hex') return { [`${name}Hex`]: Buffer.from(bytes).toString('hex') }
+  const text = form === 'text' ? asText(bytes) : undefined
   return text === undefined ? { [`${name}Base64`]: Buffer.from(bytes).toString('base64') } : { [name]: text }
 }
 
-/** One line: control characters and bytes that are no text are escaped, so that they cannot drive a terminal. */
+/**
+ * One line: control characters, invisible ones and bytes that are no text are escaped byte by byte, so that they cannot
+ * drive a terminal, nor look like what they are not.
+ */
 export function bytesToLine(bytes: Uint8Array): string {
   const text = asText(bytes)
   if (text === undefined)
     return Buffer.from(bytes)
       .toString('latin1')
       .replace(/[^\x20-\x7e]|\\/g, escapeByte)
-  return text.replace(/\p{Cc}|\\/gu, escapeByte)
+  return text.replace(/\p{Cc}|\p{Cf}|\p{Zl}|\p{Zp}|\\/gu, character =>
+    character.length === 1 && character < '\x80' ? escapeByte(character) : escapeAll(character),
+  )
+}
+
+function escapeAll(character: string): string {
+  return Buffer.from(character).toString('latin1').replace(/./gs, escapeByte)
 }
 
 function escapeByte(character: string): string {

@@ -62,7 +62,10 @@ export interface RangeInfo {
   readonly firstIndex: number
   readonly lastIndex: number
   readonly closed: number
+  /** Of users. */
   readonly keyCount: number
+  /** The cluster's own, such as the registry of its nodes. */
+  readonly systemKeyCount: number
   readonly byteCount: number
   readonly replicas: readonly ReplicaInfo[]
 }
@@ -274,7 +277,8 @@ function rangeInfo(range: quorate.v1.RangeStatus.$Properties): RangeInfo {
     firstIndex: range.firstIndex ?? 0,
     lastIndex: range.lastIndex ?? 0,
     closed: range.closed ?? 0,
-    keyCount: range.keyCount ?? 0,
+    keyCount: (range.keyCount ?? 0) - (range.systemKeyCount ?? 0),
+    systemKeyCount: range.systemKeyCount ?? 0,
     byteCount: range.byteCount ?? 0,
     replicas: (range.replicas ?? []).map(replicaInfo),
   }

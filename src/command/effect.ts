@@ -44,8 +44,9 @@ export function writeKey(
   if (effect === undefined) return undefined
   state.hashIn(effect.crc)
   state.byteCount += effect.bytesDelta
-  if (value === undefined) state.keyCount -= effect.wasAlive ? 1 : 0
-  else state.keyCount += effect.wasAlive ? 0 : 1
+  const keysDelta = Number(value !== undefined) - Number(effect.wasAlive)
+  state.keyCount += keysDelta
+  if (keyspace === systemKeyspace) state.systemKeyCount += keysDelta
   if (keyspace === systemKeyspace) context.onSystemWrite?.(key, value)
   return effect.version
 }

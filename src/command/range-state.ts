@@ -16,7 +16,7 @@ const formatVersion = 1
 const stateName = 'state'
 const sessionPrefix = 's/'
 /** Ids, positions, stamps, counts and hash, then the limits of sessions. */
-const stateNumbers = 10
+const stateNumbers = 11
 const fixedBytes = 1 + 8 * (stateNumbers + sessionLimitNames.length)
 const stateHashBytes = 16 + 8 * (5 + sessionLimitNames.length)
 
@@ -47,6 +47,8 @@ export class RangeState {
   closed: Timestamp = timestampZero
   threshold: Timestamp = timestampZero
   keyCount = 0
+  /** Of `keyCount`: the cluster's own, such as the registry of its nodes. */
+  systemKeyCount = 0
   byteCount = 0
   #hashHigh = 0
   #hashLow = 0
@@ -200,6 +202,7 @@ export class RangeState {
       this.byteCount,
       this.#hashHigh,
       this.#hashLow,
+      this.systemKeyCount,
       ...sessionLimitNames.map(name => this.sessions.limits[name]),
     ]
     numbers.forEach((number, at) => bytes.writeDoubleBE(number, 1 + at * 8))
@@ -244,6 +247,7 @@ function decode(rangeId: RangeId, value: Uint8Array, as?: ReplicaId): RangeState
   state.keyCount = number(6)
   state.byteCount = number(7)
   state.restoreHash(number(8), number(9))
+  state.systemKeyCount = number(10)
   return state
 }
 

@@ -30,6 +30,7 @@ export function rangeStatus(replica: Replica, comparison: StateComparison): quor
     hash: state.stateHash,
     closed: state.closed,
     keyCount: state.keyCount,
+    systemKeyCount: state.systemKeyCount,
     byteCount: state.byteCount,
     ...health,
     replicas: descriptor.replicas.map(member => ({

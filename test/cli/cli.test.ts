@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { KvError } from '../../src/base/errors.ts'
 import { runCli } from '../../src/cli/cli.ts'
 import { runtimeEnvironment, runtimeOptions } from '../../src/cli/runtime-options.ts'
 import { type FakeKvCluster, startFakeKvCluster } from '../support/fake-kv-server.ts'
@@ -36,9 +37,17 @@ class Collector extends Writable {
   }
 }
 
-async function cli(argv: readonly string[], options: { stdin?: string; url?: string } = {}): Promise<Result> {
-  const stdout = new Collector()
-  const stderr = new Collector()
+interface CliOptions {
+  readonly stdin?: string | Uint8Array
+  readonly url?: string
+  /** Output goes to a terminal. */
+  readonly isTTY?: boolean
+}
+
+async function cli(argv: readonly string[], options: CliOptions = {}): Promise<Result> {
+  const isTTY = options.isTTY ?? false
+  const stdout = Object.assign(new Collector(), { isTTY })
+  const stderr = Object.assign(new Collector(), { isTTY })
   const stdin = Readable.from([Buffer.from(options.stdin ?? '')])
   const env = { QUORATE_URL: options.url ?? cluster.url }
   const code = await runCli(argv, { stdout, stderr, stdin, env, signal: new AbortController().signal })
@@ -58,6 +67,149 @@ describe('keys', () => {
     expect((await cli(['get', 'k', '--stale'])).out.toString()).toBe('from stdin')
     expect((await cli(['put', 'k', '@@at'])).code).toBe(0)
     expect((await cli(['get', 'k'])).out.toString()).toBe('@at')
+  })
+
+  test('on a terminal a value ends with a new line, and everywhere else with its last byte', async () => {
+    for (const value of ['v', 'v\n', '']) {
+      await cli(['put', 'k', value])
+      expect((await cli(['get', 'k'])).out.toString()).toBe(value)
+      expect((await cli(['get', 'k'], { isTTY: true })).out.toString()).toBe(value === 'v\n' ? value : `${value}\n`)
+    }
+    await cli(['put', 'k', '-'], { stdin: Buffer.of(0xff) })
+    expect((await cli(['get', 'k'])).out).toEqual(Buffer.of(0xff))
+  })
+
+  test.each(['base64', 'hex'] as const)(
+    'what is no text goes in and out as %s, and can be deleted as shown',
+    async form => {
+      const keys = [
+        Buffer.of(0xff, 0, 1),
+        Buffer.from('text'),
+        Buffer.from('\ufeffbom'),
+        Buffer.from('b\\c'),
+        Buffer.of(0),
+      ]
+      const [key, value] = [`--key-${form}`, `--value-${form}`]
+      for (const bytes of keys) {
+        const put = await cli(['put', key, value, bytes.toString(form), Buffer.of(0xfe, ...bytes).toString(form)])
+        expect([put.code, put.err]).toEqual([0, ''])
+      }
+      const lines = (await cli(['scan', key, value])).out.toString().trimEnd().split('\n')
+      expect(lines).toHaveLength(keys.length)
+      const field = form === 'hex' ? 'Hex' : 'Base64'
+      for (const line of lines) {
+        const [shown = '', shownValue] = line.split('\t')
+        expect(keys.map(bytes => bytes.toString(form))).toContain(shown)
+        expect((await cli(['get', key, value, shown])).out.toString()).toBe(`${shownValue}\n`)
+        const asJson = json(await cli(['get', key, value, shown, '-o', 'json'])) as Record<string, unknown>
+        expect([asJson[`key${field}`], asJson[`value${field}`]]).toEqual([shown, shownValue])
+        expect((await cli(['history', key, value, shown])).out.toString()).toContain(shownValue)
+        expect((await cli(['scan', key, shown, '--count'])).out.toString()).toBe('1\n')
+        expect((await cli(['cas', key, value, shown, shownValue ?? '', shown])).code).toBe(0)
+        expect((await cli(['del', key, shown])).code).toBe(0)
+        const gone = await cli(['get', key, shown])
+        expect([gone.code, gone.err]).toEqual([1, `quorate: no such key: ${shown}\n`])
+      }
+      for (const bytes of keys) await cli(['put', key, bytes.toString(form), 'v'])
+      const [start, end] = [Buffer.of(0), Buffer.from('c')].map(bytes => bytes.toString(form)) as [string, string]
+      expect(json(await cli(['del', key, start, '--range', end, '-o', 'json']))).toEqual({ deleted: 2 })
+      expect(json(await cli(['del', key, '--prefix', Buffer.of(0xff).toString(form), '-o', 'json']))).toEqual({
+        deleted: 1,
+      })
+      expect((await cli(['scan', '--count'])).out.toString()).toBe('2\n')
+    },
+  )
+
+  test('a value of standard input or a file is in the form that was asked for, too', async () => {
+    await cli(['put', 'k', '-', '--value-base64'], { stdin: '/w==\n' })
+    expect((await cli(['get', 'k'])).out).toEqual(Buffer.of(0xff))
+    writeFileSync(join(directory, 'hex'), 'ff\n00\n')
+    await cli(['put', 'k', `@${join(directory, 'hex')}`, '--value-hex'])
+    expect((await cli(['get', 'k'])).out).toEqual(Buffer.of(0xff, 0))
+  })
+
+  test.each<[string[], string]>([
+    [['get', 'lat\ufffd'], 'KEY holds bytes that are no UTF-8, which are lost on the way: give it by --key-base64'],
+    [['put', 'lat\ufffd', 'v'], 'KEY holds bytes'],
+    [['put', 'k', 'lat\ufffd'], 'VALUE holds bytes that are no UTF-8, which are lost on the way: give it by --value-'],
+    [['put', 'k', 'lat\ufffd'], 'standard input (-)'],
+    [['cas', 'k', 'lat\ufffd', 'v'], 'EXPECTED holds bytes'],
+    [['cas', 'k', 'v', 'lat\ufffd'], 'NEW holds bytes'],
+    [['del', 'lat\ufffd'], 'KEY holds bytes'],
+    [['del', '--prefix', 'lat\ufffd'], '--prefix holds bytes'],
+    [['del', 'a', '--range', 'lat\ufffd'], '--range holds bytes'],
+    [['scan', 'lat\ufffd'], 'PREFIX holds bytes'],
+    [['scan', '--start', 'lat\ufffd'], '--start holds bytes'],
+    [['scan', '--end', 'lat\ufffd'], '--end holds bytes'],
+    [['history', 'lat\ufffd'], 'KEY holds bytes'],
+    [['get', 'abc', '--key-hex'], 'KEY is no hex'],
+    [['get', 'zz', '--key-hex'], 'KEY is no hex'],
+    [['get', 'a*==', '--key-base64'], 'KEY is no base64'],
+    [['get', 'YR==', '--key-base64'], 'KEY is no base64'],
+    [['get', 'Y', '--key-base64'], 'KEY is no base64'],
+    [['put', 'k', 'x y', '--value-base64'], 'VALUE is no base64'],
+    [['get', '', '--key-base64'], 'at least one byte'],
+    [['del', '--prefix', '', '--key-base64'], '--prefix is empty'],
+    [['get', 'k', '--key-hex', '--key-base64'], 'cannot be used with'],
+    [['put', 'k', 'v', '--timeout', '115001'], '1 to 115000'],
+    [['get', 'k', '--timeout', '900001'], '1 to 900000'],
+    [['get', 'k', '--timeout', 'Infinity'], '1 to 900000'],
+    [['get', 'k', '--at', '1796071372'], 'write 2026-11-30T20:42:52.000Z'],
+    [['get', 'k', '--at', '1796071372459'], 'write 2026-11-30T20:42:52.459Z'],
+    [['get', 'k', '--at', '2026-02-30'], 'It is a date'],
+    [['get', 'k', '--at', '+5m'], 'It is a date'],
+  ])('%j is refused before anything is sent', async (argv, message) => {
+    const before = cluster.batches.length
+    const result = await cli(argv)
+    expect([result.code, result.err]).toEqual([2, expect.stringContaining(message)])
+    expect(cluster.batches.length).toBe(before)
+  })
+
+  test('lines cannot drive a terminal, and each shows one key only', async () => {
+    const keys = [
+      '\u001b[31mred',
+      'new\nline',
+      '\u202egpj',
+      'zero\u200bwidth',
+      'next\u0085line',
+      'back\\slash',
+      'caf\u00e9',
+    ]
+    for (const key of keys) await cli(['put', key, 'v'])
+    expect((await cli(['scan', '--keys-only'])).out.toString().trimEnd().split('\n')).toEqual([
+      '\\x1b[31mred',
+      'back\\\\slash',
+      'caf\u00e9',
+      'new\\nline',
+      'next\\xc2\\x85line',
+      'zero\\xe2\\x80\\x8bwidth',
+      '\\xe2\\x80\\xaegpj',
+    ])
+    const onTerminal = await cli(['scan', '--keys-only'], { isTTY: true })
+    expect(onTerminal.err).toContain('6 keys are shown with escapes; with --key-base64 or --key-hex')
+    expect((await cli(['scan', '--keys-only', '--key-hex'], { isTTY: true })).err).toBe('')
+  })
+
+  test('a long deletion shows its progress on a terminal, and how far it came when it fails', async () => {
+    cluster.deleteLimit = 2
+    for (let i = 0; i < 5; i++) await cli(['put', `p/${i}`, 'v'])
+    const shown = await cli(['del', '--prefix', 'p/'], { isTTY: true })
+    expect(shown.err).toMatch(/deleted 2 keys.*deleted 4 keys.*deleted 5 keys/s)
+    expect(shown.out.toString()).toBe('deleted 5 keys\n')
+    for (let i = 0; i < 5; i++) await cli(['put', `p/${i}`, 'v'])
+    let deletions = 0
+    cluster.verdict = batch => {
+      const isDeletion = batch.decoded?.writes.some(write => write.deleteRange) ?? false
+      return isDeletion && ++deletions > 1 ? new KvError('disk-full', 'no room') : 'answer'
+    }
+    try {
+      const failed = await cli(['del', '--prefix', 'p/'])
+      expect([failed.code, failed.err]).toEqual([3, expect.stringContaining('2 keys were deleted before')])
+      const asJson = await cli(['del', '--prefix', 'p/', '-o', 'json'])
+      expect(JSON.parse(asJson.err)).toMatchObject({ error: { details: { deleted: '0' } } })
+    } finally {
+      cluster.verdict = () => 'answer'
+    }
   })
 
   test('an absent key is a no: exit 1', async () => {
@@ -187,6 +339,25 @@ describe('the cluster', () => {
     expect(text).toMatch(/n1 +voter, leads +12 +ab/)
   })
 
+  test("status counts users' keys apart from the system's", async () => {
+    for (const key of ['a', 'b', 'c']) await cli(['put', key, 'v'])
+    expect(json(await cli(['status', '-o', 'json']))).toMatchObject({ ranges: [{ keyCount: 3, systemKeyCount: 2 }] })
+    expect((await cli(['status'])).out.toString()).toContain('3 keys, 2 of the system')
+  })
+
+  test('status without a leader is exit 3, with all that is known', async () => {
+    const { leader } = cluster
+    cluster.leader = ''
+    try {
+      const status = await cli(['status', '-o', 'json'])
+      expect([status.code, status.err]).toEqual([3, 'quorate: range 1 has no leader\n'])
+      expect(json(status)).toMatchObject({ ranges: [{ leader: '' }] })
+      expect((await cli(['status'])).out.toString()).toContain('range 1: no leader')
+    } finally {
+      cluster.leader = leader
+    }
+  })
+
   test('nodes, members and the leader', async () => {
     expect(json(await cli(['nodes', '-o', 'json']))).toHaveLength(3)
     expect((await cli(['member', 'add', 'n3', '127.0.0.1:7203'])).out.toString()).toMatch(/n3 +learner/)
@@ -249,6 +420,16 @@ describe('mistakes', () => {
     [['member', 'ad'], 'Did you mean add?'],
     [['start', '--nod', 'n1'], 'Did you mean --node?'],
     [['start', '--listen', 'nowhere'], 'host:port'],
+    [['get', 'k', '--colour'], 'get takes --connect, --timeout, --output, --at'],
+    [['scan', '--keysonly'], '--keys-only'],
+    [['del', '--prefx', 'a'], '--prefix'],
+    [['delete', 'k'], 'del'],
+    [['list'], 'quorate calls it scan'],
+    [['set', 'k', 'v'], 'quorate calls it put'],
+    [['version'], 'quorate calls it --version'],
+    [['xyzzy'], 'there are start, get'],
+    [['member', 'xyzzy'], 'there are add, promote, remove'],
+    [['completion', 'tcsh'], 'bash, zsh, fish'],
     [[], 'Usage: quorate'],
   ])('%j is wrong usage, and the message helps', async (argv, message) => {
     const result = await cli(argv)
@@ -267,7 +448,24 @@ describe('mistakes', () => {
   test('nobody there is exit 3', async () => {
     const result = await cli(['put', 'a', 'b', '--timeout', '100'], { url: 'quorate://127.0.0.1:1' })
     expect(result.code).toBe(3)
+    expect(result.err).toContain('the node does not answer; last: ')
     expect(result.err).toContain('127.0.0.1:1 cannot be reached')
+    expect(result.err).toContain('Is the cluster running?')
+  })
+
+  test('nodes that answer without a leader are told from a cluster that is not there', async () => {
+    const { leader } = cluster
+    cluster.leader = ''
+    cluster.verdict = () => new KvError('unavailable', 'no leader')
+    try {
+      const result = await cli(['put', 'a', 'b', '--timeout', '100'])
+      expect(result.code).toBe(3)
+      expect(result.err).toContain('3 of 3 nodes answer, but none of them leads')
+      expect(result.err).not.toContain('Is the cluster running?')
+    } finally {
+      cluster.leader = leader
+      cluster.verdict = () => 'answer'
+    }
   })
 
   test('an unknown outcome is exit 3, and says so', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createPrng } from '../../src/base/prng.ts'
-import { asIndex, asRangeId, asReplicaId, asTerm, userKeyspace } from '../../src/base/ids.ts'
+import { asIndex, asRangeId, asReplicaId, asTerm, systemKeyspace, userKeyspace } from '../../src/base/ids.ts'
 import { applyEntry } from '../../src/command/apply.ts'
 import { commandVersionMax, encodeBatchEntry, encodeThresholdEntry } from '../../src/command/entry.ts'
 import { type SessionLimits, sessionLimits } from '../../src/command/sessions.ts'
@@ -107,6 +107,21 @@ describe('applying an entry', () => {
     expect([replica.text('a'), replica.text('b')]).toEqual(['2', '3'])
     expect(replica.state.keyCount).toBe(2)
     expect(replica.state.closed).toBe(start + 2)
+  })
+
+  it("counts the system's keys apart, among all", async () => {
+    const replica = await openReplica()
+    const entry = createLeader()
+    const remove = (key: string): quorate.v1.IWrite => ({ delete: { key: Buffer.from(key) } })
+    await replica.apply(entry({ writes: [put('a', '1'), put('b', '1')] }))
+    await replica.apply(entry({ keyspace: systemKeyspace, writes: [put('x', '1'), put('x', '2'), put('y', '1')] }))
+    expect([replica.state.keyCount, replica.state.systemKeyCount]).toEqual([4, 2])
+    await replica.apply(entry({ keyspace: systemKeyspace, writes: [remove('x'), remove('absent'), remove('a')] }))
+    await replica.apply(entry({ writes: [remove('b')] }))
+    expect([replica.state.keyCount, replica.state.systemKeyCount]).toEqual([2, 1])
+    await replica.flush()
+    const loaded = await RangeState.load(replica.versions, rangeId)
+    expect([loaded?.keyCount, loaded?.systemKeyCount]).toEqual([2, 1])
   })
 
   it('a retry of a session’s number gets the first outcome and changes nothing', async () => {

@@ -180,7 +180,7 @@ export class FakeKvCluster {
       v1.HistoryRequest,
       v1.HistoryResponse,
       (request: quorate.v1.HistoryRequest) => {
-        const versions = [...(this.data.get(Buffer.from(request.key).toString()) ?? [])].reverse()
+        const versions = [...(this.data.get(nameOf(request.key)) ?? [])].reverse()
         const older = versions.filter(version => request.before === 0 || version.timestamp < request.before)
         const limit = request.limit || 100
         return { header: this.#header(node), items: older.slice(0, limit), more: older.length > limit }
@@ -217,7 +217,15 @@ export class FakeKvCluster {
   #status(node: FakeNode): object {
     if (!this.isInitialised) throw new KvError('not-initialised', 'no cluster yet: quorate init')
     const replicas = this.nodes.map(each => ({ node: each.name, role: 1, applied: 12, hash: 'ab', reachable: true }))
-    const range = { id: 1, leader: this.leader, term: 3, commit: 12, replicas, keyCount: this.data.size }
+    const range = {
+      id: 1,
+      leader: this.leader,
+      term: 3,
+      commit: 12,
+      replicas,
+      keyCount: this.data.size + 2,
+      systemKeyCount: 2,
+    }
     return { header: this.#header(node), clusterId: Buffer.alloc(16, 7), nodes: this.#nodeStatuses(), ranges: [range] }
   }
 
@@ -265,7 +273,7 @@ export class FakeKvCluster {
 
   #read(key: Uint8Array, options: quorate.v1.ReadOptions.$Properties): object {
     const at = options.kind === v1.ReadKind.READ_KIND_AT ? (options.at ?? 0) : Number.MAX_SAFE_INTEGER
-    const version = this.data.get(Buffer.from(key).toString())?.findLast(candidate => candidate.timestamp <= at)
+    const version = this.data.get(nameOf(key))?.findLast(candidate => candidate.timestamp <= at)
     return version === undefined || version.deleted ? {} : version
   }
 
@@ -290,8 +298,8 @@ export class FakeKvCluster {
       const { start, end, limit } = write.deleteRange
       const keys = this.#keys(start ?? noBytes, end ?? noBytes)
       const count = Math.min(limit || this.deleteLimit, this.deleteLimit)
-      for (const key of keys.slice(0, count)) this.#delete(Buffer.from(key), timestamp)
-      return { deleted: Math.min(count, keys.length), resume: Buffer.from(keys[count] ?? '') }
+      for (const key of keys.slice(0, count)) this.#delete(bytesOf(key), timestamp)
+      return { deleted: Math.min(count, keys.length), resume: bytesOf(keys[count] ?? '') }
     }
     const commit = write.commit ?? {}
     const failed = (commit.compares ?? []).findIndex(compare => !this.#holds(compare))
@@ -316,7 +324,7 @@ export class FakeKvCluster {
   }
 
   #put(put: quorate.v1.PutOp.$Properties, timestamp: number): number {
-    const name = Buffer.from(put.key ?? noBytes).toString()
+    const name = nameOf(put.key ?? noBytes)
     const versions = this.data.get(name) ?? []
     const last = versions.at(-1)
     const live = last !== undefined && !last.deleted ? last : undefined
@@ -328,14 +336,14 @@ export class FakeKvCluster {
   }
 
   #delete(key: Uint8Array, timestamp: number): number {
-    const versions = this.data.get(Buffer.from(key).toString())
+    const versions = this.data.get(nameOf(key))
     if (versions === undefined || versions.at(-1)?.deleted !== false) return 0
     versions.push({ value: noBytes, timestamp, created: 0, version: 0, deleted: true })
     return 1
   }
 
   #keys(start: Uint8Array, end: Uint8Array): string[] {
-    const [from, to] = [Buffer.from(start).toString(), Buffer.from(end).toString()]
+    const [from, to] = [nameOf(start), nameOf(end)]
     const keys = [...this.data].filter(([, versions]) => versions.at(-1)?.deleted === false).map(([key]) => key)
     return keys.filter(key => key >= from && (to === '' || key < to)).sort()
   }
@@ -369,17 +377,21 @@ export class FakeKvCluster {
     const count = seen + page.length
     const next = reverse ? page.at(-1) : keys[count]
     const items = page.map(key => ({
-      key: Buffer.from(key),
-      ...this.#read(Buffer.from(key), {}),
+      key: bytesOf(key),
+      ...this.#read(bytesOf(key), {}),
       ...(keysOnly ? { value: noBytes } : {}),
     }))
-    const resume = Buffer.from(count < keys.length ? (next ?? '') : '')
+    const resume = bytesOf(count < keys.length ? (next ?? '') : '')
     return { items: countOnly ? [] : items, at: this.#now, count, resume }
   }
 }
 
 const broken = { code: grpc.status.INTERNAL, details: 'broken on purpose' }
 const noBytes: Uint8Array = new Uint8Array(0)
+
+/** What the map calls a key: latin1 keeps every byte, and their order. */
+const nameOf = (key: Uint8Array): string => Buffer.from(key).toString('latin1')
+const bytesOf = (name: string): Buffer => Buffer.from(name, 'latin1')
 
 function definition(
   path: string,
