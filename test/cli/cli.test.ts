@@ -471,7 +471,7 @@ describe('mistakes', () => {
   test('an unknown outcome is exit 3, and says so', async () => {
     cluster.verdict = () => 'lose-answer'
     try {
-      const result = await cli(['put', 'a', 'b', '--timeout', '100'])
+      const result = await cli(['put', 'a', 'b', '--timeout', '1000'])
       expect(result.code).toBe(3)
       expect(result.err).toContain('unknown-outcome')
     } finally {
