@@ -54,5 +54,4 @@ function expectAllServed(what: string, { tookMs, failures, cpuMs, residentBytes 
 test(`${all} clients that connect at once are all served, over few connections`, async () => {
   expectAllServed('first', await crowd.round(limitMs))
   expect(connections()).toBeLessThanOrEqual(all * connectionsEachMax)
-  expectAllServed('again', await crowd.round(limitMs))
 }, 60_000)
