@@ -19,7 +19,7 @@ import type { Clock } from './time/clock.ts'
 import { createHello, idHex } from './transport/hello.ts'
 import { incarnationOf, standingOf } from './transport/incarnation.ts'
 import type { PeerCalls } from './transport/peer-calls.ts'
-import type { Transport } from './transport/transport.ts'
+import type { DiskBand, Transport } from './transport/transport.ts'
 
 const initDeadlineMs = 5_000
 const peerAskMs = 1_000
@@ -35,6 +35,8 @@ export interface ClusterMembershipOptions {
   readonly transport: Transport
   readonly peers: PeerCalls
   readonly record: () => quorate.v1.INodeRecord
+  /** Of this node; what others have they say themselves. */
+  readonly diskRoom: { readonly freeBytes: number; readonly band: DiskBand }
   readonly randomBytes: (length: number) => Uint8Array
   readonly randomInt: (bound: number) => number
   readonly setClusterId: (clusterId: ClusterId) => void
@@ -138,15 +140,16 @@ export class ClusterMembership implements ClusterView {
   }
 
   nodes(): readonly quorate.v1.INodeStatus[] {
-    const live = new Set(
-      this.#options.transport
-        .health()
-        .filter(peer => peer.live)
-        .map(peer => peer.node),
-    )
+    const { transport, diskRoom } = this.#options
+    const heard = transport.health().filter(peer => peer.live)
+    const disks = new Map(heard.map(({ node, freeBytes, diskBand }) => [node, { freeBytes, disk: diskBand }]))
+    disks.set(this.node, { freeBytes: diskRoom.freeBytes, disk: diskRoom.band })
     const records = [...this.#options.registry.records()]
     if (!records.some(record => record.id === this.node)) records.push(this.#options.record())
-    return records.map(record => ({ record, live: record.id === this.node || live.has(asNodeId(record.id ?? '')) }))
+    return records.map(record => {
+      const disk = disks.get(asNodeId(record.id ?? ''))
+      return { record, live: disk !== undefined, ...disk }
+    })
   }
 
   async init(): Promise<ClusterId> {

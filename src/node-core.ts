@@ -19,6 +19,8 @@ import { openSegmentLog } from './log/segment-log.ts'
 import { VersionStore } from './mvcc/version-store.ts'
 import type { NodeDirectory, NodePorts, PeerHandlers } from './node-ports.ts'
 import type { quorate } from './proto/quorate.js'
+import { DiskGuard } from './range/disk-guard.ts'
+import { DiskRoom } from './range/disk-room.ts'
 import { createLocalStore } from './range/local-requests.ts'
 import type { LocalStore } from './range/local-store.ts'
 import { handOver as handOverRange } from './range/leadership-transfer.ts'
@@ -33,7 +35,6 @@ import { incarnationOf } from './transport/incarnation.ts'
 import type { PeerCalls } from './transport/peer-calls.ts'
 import type { PeerContext } from './transport/peer-context.ts'
 
-const freeBytesEveryMs = 5_000
 const clockPassedMaxMs = 1_000
 
 export interface NodeCore extends AsyncDisposable {
@@ -41,6 +42,7 @@ export interface NodeCore extends AsyncDisposable {
   readonly hybridClock: HybridClock
   readonly log: Log
   readonly versions: VersionStore
+  readonly diskRoom: DiskRoom
   readonly store: Store
   readonly localStore: LocalStore
   readonly gateway: Gateway
@@ -100,7 +102,6 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     }
   }
   let isDraining = false
-  let freeBytes = 0
   const context: PeerContext = {
     identity: () => directory.identity,
     record,
@@ -113,9 +114,28 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     logger,
     electionTimeoutMs: config.electionTimeoutMs,
   }
+  const diskRoom = new DiskRoom({
+    disk: ports.disk,
+    clock,
+    logger,
+    limits: config.limits,
+    dirtyBytes: () => versions.dirtyBytes,
+  })
   const transport = ports.createTransport({
     ...context,
-    stats: () => ({ flushMicros: log.flushMicros, freeBytes, draining: isDraining }),
+    stats: () => ({
+      flushMicros: log.flushMicros,
+      freeBytes: diskRoom.freeBytes,
+      diskBand: diskRoom.band,
+      draining: isDraining,
+    }),
+  })
+  const guard = new DiskGuard({
+    clock,
+    room: diskRoom,
+    health: () => transport.health(),
+    replicas: () => store.replicas(),
+    handOverEveryMs: 2 * config.electionTimeoutMs,
   })
   const membership = new Membership({
     clock,
@@ -149,10 +169,17 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     storeOf: node => registry.storeId(node),
     onSystemWrite: (key, value) => registry.applied(key, value),
     onSystemInstalled: () => registry.load(versions),
-    onTick: () => membership.tick(store.replicas()),
+    disks: guard,
+    onTick: () => {
+      guard.tick()
+      membership.tick(store.replicas())
+    },
     onFatal,
   })
-  halt = () => store.halt()
+  halt = () => {
+    diskRoom.close()
+    store.halt()
+  }
   const peers = ports.createPeers(context)
   resources.defer(() => peers.close())
   const localStore = createLocalStore({
@@ -177,6 +204,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     transport,
     peers,
     record,
+    diskRoom,
     randomBytes: ports.randomBytes,
     randomInt: ports.randomInt,
     setClusterId: clusterId => log.setClusterId(clusterId),
@@ -194,7 +222,6 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     logger,
   })
   const damage = await damageIn(registry.load(versions))
-  let stopWatchingDisk = (): void => {}
 
   const owned = resources.move()
   return {
@@ -202,6 +229,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     hybridClock,
     log,
     versions,
+    diskRoom,
     store,
     localStore,
     gateway,
@@ -215,6 +243,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     async start() {
       await clockPassed(clock, hybridClock, log.recoveredCeiling)
       await cluster.refuseTwin()
+      await diskRoom.start()
       // A directory without a cluster id is emptied at the next start: until it has one, nothing may be promised from it.
       transport.start({
         onMessages: (from, messages) => {
@@ -228,14 +257,11 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
       await store.start()
       // Without the registry it is dialled by its peers, and learns of them from that.
       if (damage !== undefined) store.replicas().forEach(replica => store.quarantine(replica, damage.message))
-      stopWatchingDisk = watchDisk(ports, bytes => {
-        freeBytes = bytes
-      })
       cluster.start()
     },
     async drain() {
       isDraining = true
-      stopWatchingDisk()
+      diskRoom.close()
       cluster.close()
       const isSettled = (): boolean => store.replicas().every(replica => replica.proposals.isIdle)
       await store.waitTick(isSettled, clock.monotonicMs() + config.limits.drainMs / 4)
@@ -298,23 +324,6 @@ async function clockPassed(clock: Clock, hybridClock: HybridClock, ceiling: numb
   const begunMs = clock.monotonicMs()
   while (hybridClock.raw() <= ceiling && clock.monotonicMs() - begunMs < clockPassedMaxMs)
     await new Promise<void>(resolve => clock.setTimer(10, resolve))
-}
-
-function watchDisk({ clock, freeBytes, logger }: NodePorts, known: (bytes: number) => void): () => void {
-  let isStopped = false
-  const ask = (): void => {
-    freeBytes()
-      .then(known)
-      .catch((error: unknown) => logger.warn({ error: String(error) }, 'free space is not known'))
-      .finally(() => {
-        if (!isStopped) timer = clock.setTimer(freeBytesEveryMs, ask)
-      })
-  }
-  let timer = clock.setTimer(0, ask)
-  return () => {
-    isStopped = true
-    timer.cancel()
-  }
 }
 
 /** Leaderships go to others while there is time, so that nobody waits for an election. */

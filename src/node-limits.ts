@@ -68,6 +68,13 @@ export interface NodeLimits {
    * members change: about a second of entries under load, so that the newcomer's vote counts before an election would be due.
    */
   readonly promoteLagEntries: number
+  /**
+   * A file that nobody needs, given up when the disk is full, so that what must be written has room, and a restart. At most 5 % of
+   * the file system.
+   */
+  readonly diskBallastBytes: number
+  /** When less is free, beside room for two log segments, only deletions are taken, and reads. At most 5 % of the file system. */
+  readonly diskReserveBytes: number
   readonly historyRetentionMs: number
   /**
    * Replicas compare their states whenever the applied index is a multiple of this. The same on all nodes, or they compare the
@@ -101,6 +108,8 @@ export const defaultLimits: NodeLimits = {
   logBytes: 2_048 * mebibyte,
   logSegmentBytes: defaultSegmentBytes,
   promoteLagEntries: 1_024,
+  diskBallastBytes: 256 * mebibyte,
+  diskReserveBytes: 256 * mebibyte,
   historyRetentionMs: 10 * 60 * 1000,
   comparedEvery: 1_024,
   drainMs: 5_000,

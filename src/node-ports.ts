@@ -7,6 +7,7 @@ import type { SessionLimits } from './command/sessions.ts'
 import type { Engine } from './engine/engine.ts'
 import type { LogFiles } from './log/log-files.ts'
 import type { quorate } from './proto/quorate.js'
+import type { NodeDisk } from './range/disk-room.ts'
 import type { Clock } from './time/clock.ts'
 import type { ForwardOptions } from './transport/forward-server.ts'
 import type { FrameStats } from './transport/message-codec.ts'
@@ -60,8 +61,8 @@ export interface NodePorts {
   readonly place: string
   /** What others are told to dial; asked again whenever it is told. */
   readonly addresses: () => NodeAddresses
-  /** Free bytes of the disk under the data directory. */
-  readonly freeBytes: () => Promise<number>
+  /** Of the data directory. */
+  readonly disk: NodeDisk
   /** Of the cluster that `init` makes here; undefined: the default. Nobody but the simulator has others. */
   readonly sessionLimits?: SessionLimits
   readonly logger: Logger

@@ -3,7 +3,6 @@
 // programs may run it in their own process (`import { parseConfig, startNode } from 'quorate/node'`).
 
 import { randomBytes, randomInt } from 'node:crypto'
-import { statfs } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { type Logger as PinoLogger, pino } from 'pino'
 import { must } from './base/assert.ts'
@@ -14,6 +13,7 @@ import { DataDirectory } from './data-directory.ts'
 import { openLevelEngine } from './engine/leveldb-engine.ts'
 import { nodeLogFiles } from './log/node-log-files.ts'
 import { openNodeCore } from './node-core.ts'
+import { makeRoomToStart, openNodeDisk, startError } from './node-disk.ts'
 import { createClientServer } from './server/client-server.ts'
 import { createHttpServer } from './server/http-server.ts'
 import { createMetrics } from './server/metrics.ts'
@@ -36,9 +36,19 @@ export interface RunningNode {
 
 /** Throws KvError with cause and remedy where the node cannot start; then nothing was changed. */
 export async function startNode(config: NodeConfig, logger: PinoLogger = createLogger(config)): Promise<RunningNode> {
+  try {
+    return await openNode(config, logger)
+  } catch (error) {
+    throw startError(error, config.dataDirectory)
+  }
+}
+
+async function openNode(config: NodeConfig, logger: PinoLogger): Promise<RunningNode> {
   await using resources = new ResourceStack()
   const { promise: done, resolve: finish } = Promise.withResolvers<{ code: number; reason: string }>()
   const directory = DataDirectory.open(config.dataDirectory, config.node)
+  const disk = await openNodeDisk(config.dataDirectory)
+  await makeRoomToStart(disk, config.dataDirectory, config.limits)
   // The engine's lock is what keeps a second process out: it comes first.
   const engine = await openLevelEngine(directory.statePath, {
     clock: systemClock,
@@ -65,10 +75,7 @@ export async function startNode(config: NodeConfig, logger: PinoLogger = createL
         client: config.advertise ?? hostPort(config.listen, ports.client),
         http: config.httpAdvertise ?? hostPort(config.httpListen, ports.http),
       }),
-      freeBytes: async () => {
-        const disk = await statfs(config.dataDirectory)
-        return disk.bavail * disk.bsize
-      },
+      disk,
       logger,
       onFatal: error => {
         if (error instanceof KvError) {
@@ -88,6 +95,7 @@ export async function startNode(config: NodeConfig, logger: PinoLogger = createL
     view: cluster,
     flushMicros: () => core.log.flushMicros,
     engineFlushMicros: () => core.store.engineFlushMicros,
+    disk: core.diskRoom,
   })
   const peerServer = await createPeerServer({
     ...core.context,

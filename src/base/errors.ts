@@ -23,7 +23,7 @@ export type ErrorCode =
   | 'conflict' // a membership change is under way, or the step is not allowed now
   | 'damaged' // checksums disagree; the message says what to do
   | 'data-directory' // foreign, locked, or not writable
-  | 'disk-full'
+  | 'disk-full' // no room for this write; not applied. Deletions may still be taken; a start: no room to begin
   | 'draining' // the node is shutting down; not applied
   | 'closed' // the client, or the node in this process, was closed
   | 'internal' // a bug; the message is for its report
@@ -32,6 +32,7 @@ const retryableCodes: ReadonlySet<ErrorCode> = new Set([
   'not-leader',
   'unavailable',
   'overloaded',
+  'disk-full',
   'range-mismatch',
   'draining',
 ])

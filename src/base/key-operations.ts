@@ -6,13 +6,18 @@ interface Counted {
   readonly length: number
 }
 
+interface Changes extends Counted {
+  some(isMeant: (change: { readonly put?: object | null }) => boolean): boolean
+}
+
 /** A Write message, as far as its work is to be counted. */
 export interface CountedWrite {
+  readonly put?: object | null
   readonly deleteRange?: { readonly limit?: number | null } | null
   readonly commit?: {
     readonly compares?: Counted | null
-    readonly then?: Counted | null
-    readonly otherwise?: Counted | null
+    readonly then?: Changes | null
+    readonly otherwise?: Changes | null
   } | null
 }
 
@@ -26,4 +31,10 @@ export function keyOperationsOf({ commit, deleteRange }: CountedWrite): number {
     return Math.max(1, (compares?.length ?? 0) + Math.max(then?.length ?? 0, otherwise?.length ?? 0))
   }
   return deleteRange ? deleteRange.limit || deleteRangeKeysDefault : 1
+}
+
+/** Whether there may be more data after it than before: by this it is refused where a disk is nearly full. */
+export function addsData({ put, commit }: CountedWrite): boolean {
+  const isPut = (change: { readonly put?: object | null }): boolean => change.put != null
+  return put != null || [commit?.then, commit?.otherwise].some(changes => changes?.some(isPut))
 }

@@ -105,8 +105,8 @@ export function addClusterCommands(program: Command, { io, run }: CommandContext
 }
 
 function nodeJson(node: NodeInfo): object {
-  const { id, address, live, peerAddress, httpAddress, labels } = node
-  return { id, address, live, peerAddress, httpAddress, labels }
+  const { id, address, live, peerAddress, httpAddress, labels, freeBytes, disk } = node
+  return { id, address, live, peerAddress, httpAddress, labels, freeBytes, disk }
 }
 
 function replicaJson(replica: ReplicaInfo): object {
@@ -149,8 +149,13 @@ function nodesTable(nodes: readonly NodeInfo[]): string {
       ['PEERS', 'left'],
       ['HTTP', 'left'],
     ],
-    nodes.map(node => [node.id, node.live ? 'live' : 'down', node.address, node.peerAddress, node.httpAddress]),
+    nodes.map(node => [node.id, stateText(node), node.address, node.peerAddress, node.httpAddress]),
   )
+}
+
+function stateText({ live, disk }: NodeInfo): string {
+  if (!live) return 'down'
+  return disk === 'low' || disk === 'full' ? `live, disk ${disk}` : 'live'
 }
 
 function replicasTable(replicas: readonly ReplicaInfo[], leader = ''): string {

@@ -29,6 +29,8 @@ function startArguments(node: LocalNode, proxied: boolean): string[] {
     ...['--node', node.name, '--data', node.data],
     ...['--listen', node.client, '--peer-listen', node.peer, '--http-listen', node.http],
     ...['--join', others.map(dial).join(',')],
+    // Five nodes on one disk, to try things out: they need not keep as much of it free each.
+    ...['--set', 'diskBallastBytes=16777216'],
     ...(proxied ? ['--advertise', node.clientProxy] : []),
     ...(proxied ? others.flatMap(other => ['--peer', `${other.name}=${dial(other)}`]) : []),
   ]

@@ -17,6 +17,8 @@ import {
   transferLeaderMethod,
 } from './wire.ts'
 
+const diskStates = ['ok', 'low', 'full'] as const
+
 export interface NodeInfo {
   /** The node's name, such as n1. */
   readonly id: string
@@ -25,6 +27,10 @@ export interface NodeInfo {
   readonly peerAddress: string
   readonly httpAddress: string
   readonly live: boolean
+  /** Free on the file system of its data; 0 unless it is live. */
+  readonly freeBytes: number
+  /** `low`: it takes deletions alone; `full`: no writes. Both end by themselves once there is room. */
+  readonly disk: 'ok' | 'low' | 'full' | 'unknown'
   readonly storeId: string
   readonly labels: readonly string[]
   readonly software: string
@@ -243,6 +249,8 @@ function nodeInfo(status: quorate.v1.NodeStatus.$Properties): NodeInfo {
     peerAddress: record.peerAddress ?? '',
     httpAddress: record.httpAddress ?? '',
     live: status.live ?? false,
+    freeBytes: status.freeBytes ?? 0,
+    disk: diskStates.find(state => state === status.disk) ?? 'unknown',
     storeId: hex(record.storeId),
     labels: record.labels ?? [],
     software: status.software ?? '',

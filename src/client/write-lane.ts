@@ -7,7 +7,7 @@
 
 import { assert } from '../base/assert.ts'
 import { KvError } from '../base/errors.ts'
-import { keyOperationsOf } from '../base/key-operations.ts'
+import { addsData, keyOperationsOf } from '../base/key-operations.ts'
 import { SessionNumbers, sessionIdBytes } from '../base/session-numbers.ts'
 import { quorate } from '../proto/quorate.js'
 import type { Timer } from '../time/clock.ts'
@@ -265,15 +265,16 @@ export class WriteLane {
 
   /** `error` will not change by trying again. One bad operation must not fail its neighbours: each goes alone. */
   #refused(batch: WriteBatch, error: KvError): void {
-    const mayBeOnesFault = error.code === 'invalid-argument' || error.code === 'too-large'
-    if (!mayBeOnesFault || batch.operations.length === 1) {
+    const parts = partsOf(batch.operations, error)
+    if (parts.length < 2) {
       this.#giveUp(batch, error)
       return
     }
     batch.isDone = true
     this.#underWay.delete(batch)
-    for (const operation of batch.operations) {
-      const part = this.#openBatch([operation], operation.deadlineMs, batch.notAfter)
+    for (const operations of parts) {
+      const deadlineMs = Math.max(...operations.map(operation => operation.deadlineMs))
+      const part = this.#openBatch(operations, deadlineMs, batch.notAfter)
       part.isInDoubt = batch.isInDoubt
       this.#parts.push(part)
     }
@@ -318,6 +319,15 @@ export class WriteLane {
     }
     return nextMs
   }
+}
+
+/** How what was refused together may go anew: each alone that may be at fault; deletions, where there is no room for data. */
+function partsOf(operations: readonly WriteOperation[], { code }: KvError): readonly (readonly WriteOperation[])[] {
+  if (code === 'invalid-argument' || code === 'too-large') return operations.map(operation => [operation])
+  if (code !== 'disk-full') return [operations]
+  const adding = operations.filter(({ request }) => addsData(request))
+  const others = operations.filter(({ request }) => !addsData(request))
+  return [others, adding].filter(part => part.length > 0)
 }
 
 function isNotAfterAhead(error: KvError): boolean {

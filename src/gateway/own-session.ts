@@ -7,7 +7,7 @@
 import { assert } from '../base/assert.ts'
 import { KvError, isKvError } from '../base/errors.ts'
 import { type RangeId, userKeyspace } from '../base/ids.ts'
-import { keyOperationsOf } from '../base/key-operations.ts'
+import { addsData, keyOperationsOf } from '../base/key-operations.ts'
 import { defaultWriteLimits } from '../command/limits.ts'
 import type { SessionNumbers } from '../base/session-numbers.ts'
 import { quorate } from '../proto/quorate.js'
@@ -166,8 +166,9 @@ export class OwnSession {
       members.forEach((member, i) => member.resolve({ outcome: done.outcomes[i] ?? {}, clock: done.clock }))
     } catch (error) {
       // Refused whole for what one of them asked: certainly not applied, so each tries alone, under its own number.
-      if (members.length > 1 && (isKvError(error, 'invalid-argument') || isKvError(error, 'too-large'))) {
-        await Promise.all(members.map(member => this.#sendMembers(group, [member])))
+      const parts = partsOf(members, error)
+      if (parts.length > 1) {
+        await Promise.all(parts.map(part => this.#sendMembers(group, part)))
         return
       }
       const refused = ownClockRefused(toKvError(error))
@@ -187,6 +188,14 @@ export class OwnSession {
       isGateway: true,
     }).finish()
   }
+}
+
+/** How what was refused whole may go anew: each alone that may be at fault; deletions, where there is no room for data. */
+function partsOf(members: readonly Waiting[], error: unknown): readonly (readonly Waiting[])[] {
+  if (isKvError(error, 'invalid-argument') || isKvError(error, 'too-large')) return members.map(member => [member])
+  if (!isKvError(error, 'disk-full')) return [members]
+  const [adding, others] = [true, false].map(adds => members.filter(({ write }) => addsData(write) === adds))
+  return [others ?? [], adding ?? []].filter(part => part.length > 0)
 }
 
 /** This session fixes `notAfter` itself: when a leader finds it too far ahead, it is this node's clock that is wrong. */

@@ -7,6 +7,9 @@ import type { quorate } from '../proto/quorate.js'
 import { type AdminAnswer, type Refusal, transferQueue } from '../range/local-store.ts'
 import { timestampToUnixMs } from '../time/timestamp.ts'
 
+/** Room comes when somebody makes some: sooner it is not worth asking again. */
+const diskFullRetryMs = 1_000
+
 /** Where clients reach a node; empty when unknown. */
 export type AddressOf = (node: NodeId) => string
 
@@ -46,7 +49,7 @@ export function refusalToError(refusal: Refusal, addressOf: AddressOf): KvError 
     case 'future-instant':
       return new KvError('future-instant', 'the instant asked for is more than 500 ms ahead of the cluster')
     case 'disk-full':
-      return new KvError('disk-full', 'the disk of the leader is full: writes are refused until there is room again')
+      return new KvError('disk-full', refusal.message, { retryAfterMs: diskFullRetryMs })
     case 'draining':
       return new KvError('draining', 'the node is shutting down; ask another')
     case 'unavailable':

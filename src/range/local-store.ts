@@ -16,7 +16,7 @@ export type Refusal =
   | { readonly kind: 'too-large'; readonly limit: string; readonly limitBytes: number; readonly value: number }
   | { readonly kind: 'below-threshold'; readonly threshold: Timestamp }
   | { readonly kind: 'future-instant' }
-  | { readonly kind: 'disk-full' }
+  | { readonly kind: 'disk-full'; readonly message: string }
   | { readonly kind: 'draining' }
   | { readonly kind: 'unavailable'; readonly message: string } // a quorum did not answer in time; reads only
   | { readonly kind: 'damaged'; readonly message: string }

@@ -13,6 +13,7 @@ import type { Channel } from '../transport/transport.ts'
 import type { RangeDescriptor } from './descriptor.ts'
 import type { ApplyTurn } from './apply-turn.ts'
 import type { HeldLogBudget } from './held-log-budget.ts'
+import type { DiskView } from './disk-refusal.ts'
 import type { Replica } from './replica.ts'
 
 export interface ReplicaLimits {
@@ -50,6 +51,7 @@ export interface ReplicaHost {
   /** The replicas of a node apply in turns that they share. */
   readonly applyTurn: ApplyTurn
   readonly heldLog: HeldLogBudget
+  readonly disks: DiskView
   random(bound: number): number
   send(replica: Replica, to: ReplicaId, channel: Channel, message: Message): void
   /** `term`: of the leader that asks for it. By the time it is sent, this replica may lead no more. */

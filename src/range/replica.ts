@@ -165,6 +165,7 @@ export class Replica {
     if (this.#isSilent) return
     // Stamps that come in entries are part of what this node may have to lead from (bug 51).
     if (message.kind === 'append-entries') mergeStamps(this.#host.hybridClock, message.entries)
+    this.#raft.holdIntake(this.#host.disks.own === 'full')
     this.#guarded(() => this.#raft.step(message))
     this.schedule()
   }
@@ -180,15 +181,13 @@ export class Replica {
     if (!this.isLeader) return Promise.resolve({ kind: 'not-leader', leader: this.leaderNode })
     const refusal = admissionRefusal(this.#host, request, this.#descriptor.generation, this.proposals)
     if (refusal !== undefined) return Promise.resolve(refusal)
-    const { applyTurn } = this.#host
     // Many large requests may have come at once: they are decoded in turns, too. By its turn all else is judged anew.
-    if (applyTurn.isOver && !hasWaited)
-      return new Promise(resolve => applyTurn.next(() => resolve(this.write(request, isInternal, true))))
-    applyTurn.spend(1)
-    applyTurn.spend(0)
+    if (this.#host.applyTurn.isOver && !hasWaited)
+      return new Promise(resolve => this.#host.applyTurn.next(() => resolve(this.write(request, isInternal, true))))
+    this.#host.applyTurn.spend(1)
     const slowed = isInternal ? undefined : this.#host.heldLog.admit(this, request.writes.length)
     if (slowed !== undefined) return Promise.resolve(slowed)
-    const parsed = parseAdmitted(this.#host, this.#state.sessions, request, isInternal)
+    const parsed = parseAdmitted(this.#host, this, request, isInternal)
     if (parsed.kind !== 'ok') return Promise.resolve(parsed)
     return new Promise(resolve => {
       const { writes, deadlineMs } = request

@@ -22,6 +22,7 @@ import { blankState } from './blank-state.ts'
 import { createRange } from './new-range.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
 import type { RangeDescriptor } from './descriptor.ts'
+import type { DiskView } from './disk-refusal.ts'
 import { fitLogToState } from './fit-log-to-state.ts'
 import { HistoryCollector } from './history-collector.ts'
 import { HeldLogBudget } from './held-log-budget.ts'
@@ -67,6 +68,7 @@ export interface StoreOptions {
   readonly onSystemWrite: (key: Uint8Array, value: Uint8Array | undefined) => void
   /** A snapshot has replaced the system keyspace: what was read of it is to be read again. */
   readonly onSystemInstalled?: () => Promise<void>
+  readonly disks: DiskView
   /** Whatever the node does every tick beside its replicas. */
   readonly onTick: () => void
   readonly onFatal: (error: unknown) => void
@@ -83,6 +85,7 @@ export class Store implements ReplicaHost {
   readonly logger: Logger
   readonly applyTurn: ApplyTurn
   readonly heldLog: HeldLogBudget
+  readonly disks: DiskView
   readonly #options: StoreOptions
   readonly #replicas = new Map<RangeId, Replica>()
   /** Where messages of replicas come from, until a descriptor says so: a learner hears its leader first. */
@@ -116,6 +119,7 @@ export class Store implements ReplicaHost {
     this.timing = options.timing
     this.commandVersion = options.commandVersion
     this.logger = options.logger
+    this.disks = options.disks
     this.applyTurn = new ApplyTurn(options.clock, options.limits.applyTurnKeyOperations)
     this.comparisons = new StateComparisons({
       ...options,
@@ -207,7 +211,7 @@ export class Store implements ReplicaHost {
     this.#heardFrom.set(snapshot.from, { node: snapshot.node, storeId: this.#options.storeOf(snapshot.node) })
     const { rangeId } = snapshot
     const replica = this.#replicaFor(rangeId, snapshot.to)
-    if (replica === undefined) return false
+    if (replica === undefined || this.disks.own === 'full') return false
     return this.#intake(rangeId).receive(replica, snapshot)
   }
 
@@ -404,9 +408,9 @@ export class Store implements ReplicaHost {
   #flushDue(): void {
     this.#flushTimer?.cancel()
     this.#flushTimer = undefined
-    const isDirty =
-      this.versions.isDirty || this.replicas().some(replica => replica.state.isDirty && !replica.isQuarantined)
-    const flushed = isDirty ? this.flush() : Promise.resolve()
+    const isDirty = this.versions.isDirty || this.replicas().some(one => one.state.isDirty && !one.isQuarantined)
+    const hasRoom = isDirty ? this.disks.hasRoomFor(2 * this.versions.dirtyBytes) : Promise.resolve(false)
+    const flushed = hasRoom.then(isRoomy => (isRoomy ? this.flush() : undefined))
     flushed.then(
       () => this.#scheduleFlush(),
       () => {},

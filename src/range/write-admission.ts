@@ -6,8 +6,10 @@ import type { Sessions } from '../command/sessions.ts'
 import { type ParsedBatch, parseWriteBatch } from '../command/write-batch.ts'
 import type { quorate } from '../proto/quorate.js'
 import type { Timestamp } from '../time/timestamp.ts'
+import { diskRefusal } from './disk-refusal.ts'
 import type { Refusal, WriteRequest } from './local-store.ts'
 import type { PendingWrite, Proposals } from './proposals.ts'
+import type { Replica } from './replica.ts'
 import type { ReplicaHost } from './replica-host.ts'
 
 /** Whether there is room for one more, asked before it is decoded. */
@@ -33,8 +35,8 @@ function sessionRefusal(sessions: Sessions, batch: quorate.v1.WriteBatch, now: T
 
 /** `isInternal`: the node's own writes, which alone may change the system keyspace. */
 export function parseAdmitted(
-  { limits, hybridClock }: ReplicaHost,
-  sessions: Sessions,
+  { limits, hybridClock, disks }: ReplicaHost,
+  replica: Replica,
   request: WriteRequest,
   isInternal: boolean,
 ): ParsedBatch | Refusal {
@@ -42,7 +44,9 @@ export function parseAdmitted(
   if (parsed.kind !== 'ok') return parsed
   if (parsed.batch.keyspace !== userKeyspace && !isInternal)
     return { kind: 'invalid', message: 'only the user keyspace can be written' }
-  const full = sessionRefusal(sessions, parsed.batch, hybridClock.peek())
+  const full =
+    sessionRefusal(replica.state.sessions, parsed.batch, hybridClock.peek()) ??
+    diskRefusal(disks, replica, parsed.batch, isInternal)
   if (full !== undefined) return full
   if (!hybridClock.maybePass(request.clock)) return { kind: 'future-instant' }
   return parsed

@@ -12,6 +12,7 @@ interface MetricsOptions {
   /** Latency of recent log and engine flushes. */
   readonly flushMicros?: () => number
   readonly engineFlushMicros?: () => number
+  readonly disk?: { readonly freeBytes: number; readonly ballastBytes: number; readonly band: 'ok' | 'low' | 'full' }
 }
 
 export interface Metrics extends RequestMetrics {
@@ -62,6 +63,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
   if (flushMicros) gauge('quorate_log_flush_seconds', 'Latency of recent log flushes.', seconds(flushMicros))
   if (engineFlushMicros)
     gauge('quorate_engine_flush_seconds', 'Latency of recent engine flushes.', seconds(engineFlushMicros))
+
+  const { disk } = options
+  if (disk) {
+    gauge('quorate_disk_free_bytes', 'Free on the file system of the data directory.', () => disk.freeBytes)
+    gauge('quorate_disk_ballast_bytes', 'Kept to be given up when the disk is full.', () => disk.ballastBytes)
+    gauge('quorate_disk_low', '1 when writes that add data are refused for want of room.', () =>
+      Number(disk.band !== 'ok'),
+    )
+    gauge('quorate_disk_full', '1 when all writes are refused for want of room.', () => Number(disk.band === 'full'))
+  }
 
   const rangeGauge = (
     name: string,

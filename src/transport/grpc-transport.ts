@@ -94,13 +94,14 @@ class GrpcTransportAdapter implements GrpcTransport {
       context: options,
       gate: this.#gate,
       refusals: this.#refusals,
-      onFrame: (from, incarnation, { flushMicros, freeBytes, draining }) => {
+      onFrame: (from, incarnation, { flushMicros, freeBytes, diskBand, draining }) => {
         this.#framesReceived += 1
         this.#heard.set(from, {
           atMs: options.clock.monotonicMs(),
           incarnation,
           flushMicros,
           freeBytes,
+          diskBand,
           draining,
         })
       },
@@ -163,6 +164,7 @@ class GrpcTransportAdapter implements GrpcTransport {
         incarnation: heard?.incarnation ?? 0,
         flushMicros: heard?.flushMicros ?? 0,
         freeBytes: heard?.freeBytes ?? 0,
+        diskBand: heard?.diskBand ?? 'ok',
         draining: heard?.draining ?? false,
       }
     })

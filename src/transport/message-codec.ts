@@ -9,7 +9,7 @@ import { assert, unreachable } from '../base/assert.ts'
 import { type Index, type Term, asIndex, asRangeId, asReplicaId, asTerm } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
 import type { Entry, EntryKind } from '../raft/types.ts'
-import type { RangeMessage } from './transport.ts'
+import type { DiskBand, RangeMessage } from './transport.ts'
 
 /** The peer sent what no version of this protocol sends. */
 export class MalformedFrame extends Error {
@@ -19,6 +19,7 @@ export class MalformedFrame extends Error {
 export interface FrameStats {
   readonly flushMicros: number
   readonly freeBytes: number
+  readonly diskBand: DiskBand
   readonly draining: boolean
 }
 
@@ -30,6 +31,7 @@ export interface Frame extends FrameStats {
   readonly messages: readonly RangeMessage[]
 }
 
+const diskBands: readonly DiskBand[] = ['ok', 'low', 'full']
 const entryKinds: readonly EntryKind[] = ['empty', 'command', 'configuration']
 const entryOverheadBytes = 24
 const messageOverheadBytes = 64
@@ -43,6 +45,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
     fsyncMicros: Math.min(0xffff_ffff, Math.max(0, Math.round(frame.flushMicros))),
     freeBytes: Math.max(0, Math.round(frame.freeBytes)),
     draining: frame.draining,
+    diskBand: diskBands.indexOf(frame.diskBand),
   }
   if (frame.hello !== undefined) proto.hello = frame.hello
   // Room made once: growing and finishing the usual way allocates four times a large frame's bytes.
@@ -80,6 +83,8 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     flushMicros: proto.fsyncMicros ?? 0,
     freeBytes: safe(proto.freeBytes),
     draining: proto.draining ?? false,
+    // A band of a newer version is at least a shortage.
+    diskBand: diskBands[proto.diskBand ?? 0] ?? 'low',
   }
 }
 

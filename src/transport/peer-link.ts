@@ -155,7 +155,7 @@ export class PeerLink {
 
   #encode(messages: readonly RangeMessage[], hello?: proto.v1.IHello): Uint8Array {
     const { hybridClock } = this.#options.context
-    const { flushMicros, freeBytes, draining } = this.#options.stats()
+    const { flushMicros, freeBytes, diskBand, draining } = this.#options.stats()
     const clock = hybridClock.acknowledged()
     const rawClock = hybridClock.raw()
     return encodeFrame({
@@ -165,6 +165,7 @@ export class PeerLink {
       messages,
       flushMicros,
       freeBytes,
+      diskBand,
       draining,
     })
   }

@@ -93,6 +93,9 @@ export interface TransportHandlers {
   onUnreachable(node: NodeId): void
 }
 
+/** `low`: no room for more data. `full`: for nothing but what must be. */
+export type DiskBand = 'ok' | 'low' | 'full'
+
 export interface PeerHealth {
   readonly node: NodeId
   /** A frame of its arrived within the last election timeout. */
@@ -101,6 +104,7 @@ export interface PeerHealth {
   readonly incarnation: number
   readonly flushMicros: number
   readonly freeBytes: number
+  readonly diskBand: DiskBand
   readonly draining: boolean
 }
 

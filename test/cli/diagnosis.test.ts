@@ -13,6 +13,8 @@ const node = (id: string): NodeInfo => ({
   storeId: '',
   labels: [],
   software: '',
+  freeBytes: 0,
+  disk: 'ok',
 })
 
 /** What a node knows of five, of which those in `learners` do not vote. */

@@ -194,6 +194,17 @@ describe('limits', () => {
     expect((await errorOf(client.get('k', { at: 'not a date' }))).code).toBe('invalid-argument')
   })
 
+  test('where there is no room for data, deletions of the same tick are taken', async () => {
+    const client = open()
+    await client.put('old', '1')
+    cluster.verdict = batch =>
+      batch.decoded?.writes.some(write => write.put) ? new KvError('disk-full', 'nearly full') : 'answer'
+    const [put, removed] = await Promise.allSettled([client.put('a', '1'), client.delete('old')])
+    expect(put).toMatchObject({ status: 'rejected', reason: { code: 'disk-full', retryable: true } })
+    expect(removed.status).toBe('fulfilled')
+    expect(await client.getText('old')).toBeUndefined()
+  })
+
   test('one operation that the server refuses does not fail its neighbours', async () => {
     const client = open()
     cluster.verdict = batch =>

@@ -9,6 +9,7 @@ import type { Mutant, Unapplied } from './mutants/mutant.ts'
 import { quarantineMutants } from './mutants/quarantine.ts'
 import { readMutants } from './mutants/reads-and-sessions.ts'
 import { replicationMutants } from './mutants/replication.ts'
+import { roomMutants } from './mutants/room.ts'
 import { sessionMutants } from './mutants/sessions.ts'
 import { snapshotMutants } from './mutants/snapshots.ts'
 
@@ -18,6 +19,7 @@ export const mutants: readonly Mutant[] = [
   ...snapshotMutants,
   ...quarantineMutants,
   ...diskMutants,
+  ...roomMutants,
   ...historyMutants,
   ...readMutants,
   ...sessionMutants,

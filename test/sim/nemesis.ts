@@ -4,11 +4,10 @@
 import { strict as assert } from 'node:assert'
 import type { NodeId, ReplicaId } from '../../src/base/ids.ts'
 import type { Prng } from '../../src/base/prng.ts'
-import { decodeFlushHeader, decodeSegmentHeader, flushMagic, segmentSeed } from '../../src/log/segment-format.ts'
 import { rangeOne } from '../../src/range/store.ts'
-import type { FakeLogFiles } from '../log/fake-log-files.ts'
 import { call } from './client.ts'
 import { type Fault, type FaultKind, thinLane } from './faults.ts'
+import { sealedEnd, usedBytes } from './sealed-log.ts'
 import type { EngineOperation } from './sim-engine.ts'
 import { type SimNode, isDamage } from './sim-node.ts'
 import type { World } from './world.ts'
@@ -53,6 +52,7 @@ export class Nemesis {
       node.resume()
       node.slowness = 1
       node.engineSlowness = 1
+      node.disk.fill('ok')
       node.wall.thaw()
       node.wall.setDrift(0)
       node.wall.jump(this.#world.unixMs - node.wall.unixMs())
@@ -196,6 +196,14 @@ export class Nemesis {
         return this.#failDisk(node, kind, 'create', 'EIO: i/o error', forMs)
       case 'disk-full':
         return this.#failDisk(node, kind, 'write', 'ENOSPC: no space left on device', forMs)
+      case 'disk-fills': {
+        // Of one, or of a majority: then nothing can be written until there is room.
+        const filled = dice[2] % 4 === 0 ? nodes.slice(0, (nodes.length >> 1) + 1) : [node]
+        const band = dice[1] % 2 === 0 ? 'low' : 'full'
+        for (const full of filled) full.disk.fill(band)
+        this.#later(forMs, () => filled.forEach(full => full.disk.fill('ok')))
+        return `${filled.map(({ name }) => name).join()} ${band}`
+      }
       case 'engine-error':
         return this.#failEngine(node, kind, ['write'], forMs)
       case 'log-read-error':
@@ -468,30 +476,4 @@ export class Nemesis {
         cause: reason,
       })
   }
-}
-
-/**
- * Where the last two flushes begin. What a crash tears and what rots there before a seal cannot be told apart (DESIGN.md 6), so
- * rot comes before it: an entry that only a quorum with this node has must not be lost unseen.
- */
-function sealedEnd(files: FakeLogFiles): { readonly path: string; readonly at: number } | undefined {
-  const flushes = files.paths().flatMap(path => {
-    const bytes = files.contents(path)
-    const header = decodeSegmentHeader(bytes)
-    if (typeof header !== 'object') return []
-    const seed = segmentSeed(header.nonce, header.number)
-    const found: { readonly path: string; readonly at: number }[] = []
-    // Only its own: a recycled segment still holds those of the one it was.
-    for (let at = bytes.indexOf(flushMagic); at >= 0; at = bytes.indexOf(flushMagic, at + 1))
-      if (decodeFlushHeader(bytes, at, seed) !== undefined) found.push({ path, at })
-    return found
-  })
-  return flushes.at(-2)
-}
-
-/** A segment is preallocated: what lies behind its last byte is zeros, if it is not a recycled one. */
-function usedBytes(bytes: Buffer): number {
-  let end = bytes.length
-  while (end > 0 && bytes[end - 1] === 0) end--
-  return end
 }

@@ -152,7 +152,7 @@ export class RangeChecker {
   }
 
   /** After anything that its node did. */
-  check(replica: Replica): void {
+  check(replica: Replica, isDiskFull = false): void {
     const { state } = replica
     const status = replica.status()
     const { term, commit, lastIndex, role } = status
@@ -198,7 +198,7 @@ export class RangeChecker {
     if (isLeader && seen.isLeader && seen.term === term && commit > seen.commit)
       this.#checkQuorum(replica, status, seen.configuration)
     if (applied > seen.applied && !replica.isInstalling && !this.spoilt.has(replica)) this.#checkHash(replica, applied)
-    this.#checkIntake(replica, seen, isLeader, lastIndex)
+    this.#checkIntake(replica, seen, isLeader, lastIndex, isDiskFull)
     seen.term = term
     seen.commit = commit
     seen.applied = applied
@@ -211,8 +211,14 @@ export class RangeChecker {
   }
 
   /** Memory and log are bounded: a follower that has so much to apply takes no more, but what carries no data. */
-  #checkIntake({ log, replicaId }: Replica, seen: Seen, isLeader: boolean, lastIndex: number): void {
-    const isFull = seen.unappliedBytes > this.#unappliedBytesMax
+  #checkIntake(
+    { log, replicaId }: Replica,
+    seen: Seen,
+    isLeader: boolean,
+    lastIndex: number,
+    isDiskFull: boolean,
+  ): void {
+    const isFull = isDiskFull || seen.unappliedBytes > this.#unappliedBytesMax
     if (isFull && !isLeader && !seen.isLeader && seen.lastIndex > 0 && lastIndex > seen.lastIndex) {
       seen.takenFrom = seen.lastIndex + 1
       seen.takenTo = lastIndex
@@ -224,7 +230,7 @@ export class RangeChecker {
     const taken = log.entries(asIndex(takenFrom), asIndex(takenTo + 1), entriesBytes)
     assert.ok(
       taken.every(entry => entry.kind !== 'command'),
-      `a follower that has too much to apply takes no more: ${replicaId} took ${takenFrom} to ${takenTo}`,
+      `a follower that has too much to apply, or a full disk, takes no more: ${replicaId} took ${takenFrom} to ${takenTo}`,
     )
   }
 

@@ -13,6 +13,7 @@ import { FakeLogFiles } from '../log/fake-log-files.ts'
 import type { MemoryNetwork } from '../transport/memory-transport.ts'
 import { SimClock, type SimScheduler, SimWall } from './sim-clock.ts'
 import { SimDirectory, simStoreId } from './sim-directory.ts'
+import { SimDisk } from './sim-disk.ts'
 import { SimEngineDisk } from './sim-engine.ts'
 import { type PeerProcess, SimPeers, type SimPeersOptions } from './sim-peers.ts'
 
@@ -69,6 +70,7 @@ export class SimNode {
   readonly wall: SimWall
   readonly engineDisk: SimEngineDisk
   readonly logFiles: FakeLogFiles
+  readonly disk: SimDisk
   #directory: SimDirectory
   readonly #options: SimNodeOptions
   #clock: SimClock | undefined
@@ -93,6 +95,7 @@ export class SimNode {
     this.wall = new SimWall(options.scheduler, options.unixMs)
     this.engineDisk = new SimEngineDisk({ prng: options.prng, undoBatches: 8 })
     this.logFiles = new FakeLogFiles({ prng: options.prng })
+    this.disk = new SimDisk(options.config.limits)
     this.#directory = this.#createDirectory()
     const log = (level: string) => (fields: object, message: string) =>
       options.observer.logged(this, level, fields, message)
@@ -111,6 +114,10 @@ export class SimNode {
   }
   get clock(): SimClock | undefined {
     return this.#clock
+  }
+  /** Its process has had the time to act by it. */
+  get knowsDiskFull(): boolean {
+    return this.#clock !== undefined && this.disk.knownMs(this.#clock, ['full']) > 1
   }
   get process(): PeerProcess | undefined {
     return this.#process
@@ -218,7 +225,7 @@ export class SimNode {
         client: `${this.name}:${place + 2}`,
         http: `${this.name}:${place + 3}`,
       }),
-      freeBytes: async () => 1 << 30,
+      disk: this.disk.open(clock),
       sessionLimits: this.#options.sessionLimits,
       logger: this.#logger,
       onFatal: error => {

@@ -221,7 +221,7 @@ export class World implements NodeObserver {
       const replicas = node.core.store.replicas()
       for (const replica of new Set([...(this.#watched.get(node) ?? []), ...replicas]))
         if (replica.stopped === undefined || this.#watched.get(node)?.has(replica) === true)
-          this.checker(replica.rangeId).check(replica)
+          this.checker(replica.rangeId).check(replica, node.knowsDiskFull)
       this.#watched.set(node, new Set(replicas.filter(replica => replica.stopped === undefined)))
       node.logFiles.fault = fault
     }

@@ -63,6 +63,8 @@ export class LocalNodes implements AsyncDisposable {
       'http-listen': address(2),
       join: this.names.map((_, other) => `127.0.0.1:${must(this.#ports[other * 3 + 1])}`),
       'log-level': 'silent',
+      // Many nodes, of short lives, on one disk.
+      set: ['diskBallastBytes=1048576'],
       ...this.#options.flags,
     }
   }

@@ -10,6 +10,8 @@ import { until } from './until.ts'
 
 const checkout = join(import.meta.dirname, '../..')
 const logTailBytes = 2_000
+/** Many nodes on one disk. */
+const smallBallast = ['--set', 'diskBallastBytes=1048576']
 
 export interface NodePlace {
   readonly name: string
@@ -67,7 +69,7 @@ export class NodeProcess {
     const { name, client, peer, http, flags, environment } = this.place
     const log = openSync(this.logPath, 'a')
     const where = ['--data', this.dataDirectory, '--listen', client, '--peer-listen', peer, '--http-listen', http]
-    const command = [...runtimeOptions, 'src/quorate.js', 'start', '--node', name, ...where, ...flags]
+    const command = [...runtimeOptions, 'src/quorate.js', 'start', '--node', name, ...where, ...smallBallast, ...flags]
     this.#child = spawn(process.execPath, command, {
       cwd: checkout,
       stdio: ['ignore', log, log],

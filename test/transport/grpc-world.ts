@@ -105,7 +105,7 @@ export async function openGrpcNode(
   const transport = createGrpcTransport({
     ...context,
     overrides: new Map(),
-    stats: () => ({ flushMicros: 120, freeBytes: 5_000_000_000, draining: false }),
+    stats: () => ({ flushMicros: 120, freeBytes: 5_000_000_000, diskBand: 'ok' as const, draining: false }),
     snapshotStallMs: 2_000,
   })
   transport.start({

@@ -21,7 +21,7 @@ function createWorld(seed = 1) {
   const open = (name: string, other: string): Process => {
     const node = createTestNode(name)
     const clock = new SimClock({ wall: new SimWall(scheduler, Date.now()) })
-    const stats = () => ({ flushMicros: 0, freeBytes: 0, draining: false })
+    const stats = () => ({ flushMicros: 0, freeBytes: 0, diskBand: 'ok' as const, draining: false })
     const transport = network.transport({ ...node.context, clock, stats })
     const opened: Process = Object.assign(node, { clock, transport })
     transport.start({

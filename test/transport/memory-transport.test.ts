@@ -10,7 +10,7 @@ async function openWorld(encodes: boolean, delayMaxMs: number): Promise<Contract
   network.setFaults({ delayMaxMs })
   const open = (name: string, other: string): ContractNode => {
     const node = createTestNode(name)
-    const stats = () => ({ flushMicros: 120, freeBytes: 5_000_000_000, draining: false })
+    const stats = () => ({ flushMicros: 120, freeBytes: 5_000_000_000, diskBand: 'ok' as const, draining: false })
     const clock = time.createClock()
     const transport = network.transport({ ...node.context, clock, stats })
     const opened: ContractNode = Object.assign(node, { transport })

@@ -254,8 +254,8 @@ class MemoryTransport implements Transport {
       if (address === undefined) continue
       const heard = this.#heard.get(node)
       const live = heard !== undefined && now - heard.atMs <= this.options.electionTimeoutMs
-      const { incarnation = 0, flushMicros = 0, freeBytes = 0, draining = false } = heard ?? {}
-      health.push({ node, live, incarnation, flushMicros, freeBytes, draining })
+      const { incarnation = 0, flushMicros = 0, freeBytes = 0, diskBand = 'ok', draining = false } = heard ?? {}
+      health.push({ node, live, incarnation, flushMicros, freeBytes, diskBand, draining })
     }
     return health
   }
@@ -292,8 +292,8 @@ class MemoryTransport implements Transport {
   #receive(from: NodeId, incarnation: number, frame: Frame): void {
     if (this.#isClosed || this.#handlers === undefined) return
     if (!this.#gate.admit(from, frame.clock, frame.rawClock)) return
-    const { flushMicros, freeBytes, draining, messages } = frame
-    this.#heard.set(from, { incarnation, flushMicros, freeBytes, draining, atMs: this.clock.monotonicMs() })
+    const { flushMicros, freeBytes, diskBand, draining, messages } = frame
+    this.#heard.set(from, { incarnation, flushMicros, freeBytes, diskBand, draining, atMs: this.clock.monotonicMs() })
     if (messages.length > 0) this.#handlers.onMessages(from, messages)
   }
 

@@ -5,7 +5,15 @@ import { MalformedFrame, decodeFrame, encodeFrame } from '../../src/transport/me
 import type { RangeMessage } from '../../src/transport/transport.ts'
 import { append, heartbeat } from './transport-contract.ts'
 
-const rest = { hello: undefined, clock: 5, rawClock: 6, flushMicros: 7, freeBytes: 8, draining: true }
+const rest = {
+  hello: undefined,
+  clock: 5,
+  rawClock: 6,
+  flushMicros: 7,
+  freeBytes: 8,
+  diskBand: 'low' as const,
+  draining: true,
+}
 
 function dataOf(messages: readonly RangeMessage[]): Uint8Array[] {
   return messages.flatMap(({ message }) =>

@@ -110,7 +110,15 @@ describe('a link to a peer', () => {
     const b = keep(await openGrpcNode('n2'))
     const a = createTestNode('n1')
     const proxy = keep(await TcpProxy.open(b.server.port))
-    const frame = { clock: 0, rawClock: 0, flushMicros: 0, freeBytes: 0, draining: false, hello: undefined }
+    const frame = {
+      clock: 0,
+      rawClock: 0,
+      flushMicros: 0,
+      freeBytes: 0,
+      diskBand: 'ok' as const,
+      draining: false,
+      hello: undefined,
+    }
     const downs: string[] = []
     const silenceMs = 250
     const stream = keep(
@@ -260,6 +268,7 @@ describe('the peer port', () => {
       messages: [heartbeat(1)],
       flushMicros: 0,
       freeBytes: 0,
+      diskBand: 'ok' as const,
       draining: false,
     })
     for (const first of [Buffer.alloc(50, 0xff), bare]) {
@@ -290,7 +299,7 @@ describe('the peer port', () => {
     const call = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize)
     call.on('error', () => {})
     call.pause()
-    const frame = { clock: 0, rawClock: 0, flushMicros: 0, freeBytes: 0, draining: false }
+    const frame = { clock: 0, rawClock: 0, flushMicros: 0, freeBytes: 0, diskBand: 'ok' as const, draining: false }
     const hello = createHello(stranger.context, { node: n2, storeId: storeOf('n2') })
     call.write(encodeFrame({ ...frame, hello, messages: [] }))
     // Each asks for an answer, and none is read.
@@ -366,7 +375,7 @@ describe('a frame of the peer protocol', () => {
     await reaches(a, b)
     const client = keep(new Client(`127.0.0.1:${b.server.port}`, credentials.createInsecure()))
     const method = peerMethods.Control
-    const frame = { clock: 0, rawClock: 0, flushMicros: 0, freeBytes: 0, draining: false }
+    const frame = { clock: 0, rawClock: 0, flushMicros: 0, freeBytes: 0, diskBand: 'ok' as const, draining: false }
     const open = () => {
       const call = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize)
       call.on('error', () => {})
