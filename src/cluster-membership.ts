@@ -23,6 +23,8 @@ import type { DiskBand, Transport } from './transport/transport.ts'
 
 const initDeadlineMs = 5_000
 const peerAskMs = 1_000
+/** In election timeouts: who has known no leader for so long may have been removed, and asks. */
+const lostTimeouts = 3
 
 export interface ClusterMembershipOptions {
   readonly config: NodeConfig
@@ -50,10 +52,12 @@ export class ClusterMembership implements ClusterView {
   readonly #moves: MoveJudge
   #joiner: Joiner | undefined
   #isInitialising = false
+  #leaderKnownMs: number
 
   constructor(options: ClusterMembershipOptions) {
     this.#options = options
     this.node = options.config.node
+    this.#leaderKnownMs = options.clock.monotonicMs()
     this.#moves = new MoveJudge({
       clock: options.clock,
       registry: options.registry,
@@ -102,12 +106,12 @@ export class ClusterMembership implements ClusterView {
         store.replica(rangeOne)?.isLeader === true ? this.handleJoin({ hello: this.#ownHello() }) : undefined,
       answered: response => this.#answered(response),
       joined: (clusterId, nodes) => this.#joined(clusterId, nodes),
-      whatIsMissing: () =>
-        this.clusterId() === undefined ? 'not in a cluster yet' : 'the cluster has not recorded yet where this node is',
+      whatIsMissing: () => this.#whatIsMissing(),
       // The leader's first message may make the replica before the answer to the join has told the cluster's id; and who
       // is restarted before its first snapshot has forgotten whom to answer.
-      isDone: () => this.#isInitialising || this.#isRecorded(),
+      isDone: () => !this.#hasToAsk(),
     })
+    this.#leaderKnownMs = clock.monotonicMs()
     if (config.join.length > 0 || this.clusterId() !== undefined) this.#joiner.start()
     if (this.clusterId() !== undefined) for (const address of addresses) void this.#compareCluster(address)
   }
@@ -129,6 +133,29 @@ export class ClusterMembership implements ClusterView {
     }
     if (theirs !== '' && theirs !== ours)
       logger.error({ address, ours, theirs }, "an address to join is not of this node's own cluster: check --join")
+  }
+
+  /** Called every tick. A member asks again once it is none any more, or cannot tell. */
+  tick(): void {
+    const replica = this.#options.store.replica(rangeOne)
+    if (replica === undefined || replica.stopped !== undefined || replica.leaderNode !== undefined)
+      this.#leaderKnownMs = this.#options.clock.monotonicMs()
+    if (this.clusterId() !== undefined && this.#hasToAsk()) this.#joiner?.start()
+  }
+
+  #hasToAsk(): boolean {
+    return !this.#isInitialising && (!this.#isRecorded() || this.#isLost)
+  }
+
+  get #isLost(): boolean {
+    const { clock, config } = this.#options
+    return clock.monotonicMs() - this.#leaderKnownMs > lostTimeouts * config.electionTimeoutMs
+  }
+
+  #whatIsMissing(): string {
+    if (this.clusterId() === undefined) return 'not in a cluster yet'
+    if (this.#options.store.replica(rangeOne) === undefined) return 'this node has no replica'
+    return this.#isLost ? 'no leader is known' : 'the cluster has not recorded yet where this node is'
   }
 
   close(): void {
@@ -242,6 +269,7 @@ export class ClusterMembership implements ClusterView {
       verdict.expected,
     )
     if (added.kind === 'done') return { ...answer, accepted: true, nodes: [...registry.records()] }
+    if (added.kind === 'removed') return { ...answer, message: added.message, code: added.kind }
     return { ...answer, message: 'message' in added ? added.message : `refused for now: ${added.kind}` }
   }
 
@@ -269,8 +297,11 @@ export class ClusterMembership implements ClusterView {
   #answered({ clusterId, code, message, hello }: quorate.v1.IJoinResponse): void {
     const ours = this.clusterId()
     if (ours !== undefined && idHex(clusterId) !== ours) return
-    if (code === 'twin' || code === 'superseded') this.#options.onRefused(new KvError(code, message ?? ''))
-    else if (hello) this.#hear(hello)
+    if (code === 'twin' || code === 'superseded' || code === 'removed') {
+      // Said once: nobody else has to be asked.
+      this.close()
+      this.#options.onRefused(new KvError(code, message ?? ''))
+    } else if (hello) this.#hear(hello)
   }
 
   /**
@@ -298,6 +329,7 @@ export class ClusterMembership implements ClusterView {
       return
     }
     registry.seed(nodes)
+    this.#leaderKnownMs = this.#options.clock.monotonicMs()
     directory.confirmIncarnation()
     logger.info({ cluster: clusterId }, 'joined')
   }

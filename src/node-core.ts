@@ -142,7 +142,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     votersTarget: config.votersTarget,
     promoteLagEntries: config.limits.promoteLagEntries,
     electionTimeoutMs: config.electionTimeoutMs,
-    isRegistered: node => registry.record(node) !== undefined,
+    registry,
     handOver: replica => handOverRange(store, replica, undefined),
   })
   const { gateway: gatewayLimits, write: parse, ...limits } = config.limits
@@ -173,6 +173,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
     onTick: () => {
       guard.tick()
       membership.tick(store.replicas())
+      cluster.tick()
     },
     onFatal,
   })

@@ -6,7 +6,8 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type Logger as PinoLogger, pino } from 'pino'
 import { must } from './base/assert.ts'
-import { KvError } from './base/errors.ts'
+import { KvError, isKvError } from './base/errors.ts'
+import { exitCodes } from './cli/io.ts'
 import { ResourceStack } from './resource-stack.ts'
 import { type Address, type NodeConfig, parseConfig } from './config.ts'
 import { DataDirectory } from './data-directory.ts'
@@ -85,7 +86,8 @@ async function openNode(config: NodeConfig, logger: PinoLogger): Promise<Running
           const trace = error instanceof Error ? (error.stack ?? error.message) : String(error)
           logger.fatal({ error: trace }, 'the node ends: going on could give a wrong answer')
         }
-        finish({ code: 1, reason: error instanceof Error ? error.message : String(error) })
+        const code = isKvError(error, 'removed') ? exitCodes.removed : exitCodes.no
+        finish({ code, reason: error instanceof Error ? error.message : String(error) })
       },
     }),
   )

@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'not-initialised' // no cluster yet: `quorate init`
   | 'already-initialised'
   | 'not-found' // a node or range by that name
+  | 'removed' // this store was removed by an operator: it stays out until `quorate member add`
   | 'conflict' // a membership change is under way, or the step is not allowed now
   | 'damaged' // checksums disagree; the message says what to do
   | 'data-directory' // foreign, locked, or not writable

@@ -1,7 +1,14 @@
 // init, status, nodes, member, leader: what operators ask and change.
 
 import type { Command } from 'commander'
-import type { ChecksumResult, ClusterStatus, NodeInfo, ReplicaInfo } from '../client/client.ts'
+import type {
+  ChecksumResult,
+  ClusterStatus,
+  MemberChange,
+  NodeInfo,
+  RemovalInfo,
+  ReplicaInfo,
+} from '../client/client.ts'
 import type { CommandContext } from './cli.ts'
 import { exitCodes } from './io.ts'
 import { addSessionOptions, runSession } from './session.ts'
@@ -64,29 +71,36 @@ export function addClusterCommands(program: Command, { io, run }: CommandContext
     )
 
   const member = program.command('member').description('add, promote or remove a member')
-  addSessionOptions(member.command('add <node> [peer-address]').description('add a waiting node as a learner')).action(
+  addSessionOptions(
+    member
+      .command('add <node> [peer-address]')
+      .description('add a waiting node as a learner, or let one that was removed come back'),
+  ).action(
     run((node: string, peerAddress: string | undefined, flags) =>
       runSession(io, flags, async ({ client, call, print }) => {
-        const replicas = await client.admin.addMember(node, peerAddress ?? '', call)
-        await print(replicasTable(replicas), { replicas: replicas.map(replicaJson) })
+        const change = await client.admin.addMember(node, peerAddress ?? '', call)
+        const readmitted = `${node} may come back: start it with its data directory as it is, and it joins by itself\n`
+        await print(change.readmitted ? readmitted : replicasTable(change.replicas), changeJson(change))
         return exitCodes.done
       }),
     ),
   )
-  addSessionOptions(member.command('promote <node>').description('make a learner a voter')).action(
+  addSessionOptions(member.command('promote <node>').description('make a learner that has caught up a voter')).action(
     run((node: string, flags) =>
       runSession(io, flags, async ({ client, call, print }) => {
-        const replicas = await client.admin.promoteMember(node, call)
-        await print(replicasTable(replicas), { replicas: replicas.map(replicaJson) })
+        const change = await client.admin.promoteMember(node, call)
+        await print(replicasTable(change.replicas), changeJson(change))
         return exitCodes.done
       }),
     ),
   )
-  addSessionOptions(member.command('remove <node>').description('remove a member')).action(
+  addSessionOptions(
+    member.command('remove <node>').description('remove a member; its data directory stays out until `member add`'),
+  ).action(
     run((node: string, flags) =>
       runSession(io, flags, async ({ client, call, print }) => {
-        const replicas = await client.admin.removeMember(node, call)
-        await print(replicasTable(replicas), { replicas: replicas.map(replicaJson) })
+        const change = await client.admin.removeMember(node, call)
+        await print(`${replicasTable(change.replicas)}${removalText(change.removal)}`, changeJson(change))
         return exitCodes.done
       }),
     ),
@@ -114,20 +128,36 @@ function replicaJson(replica: ReplicaInfo): object {
   return { node, role, applied, hash, reachable, match }
 }
 
+function changeJson({ replicas, removal, readmitted }: MemberChange): object {
+  return { replicas: replicas.map(replicaJson), removal, readmitted }
+}
+
+/** Whether the machine may be switched off by now. */
+function removalText(removal: RemovalInfo | undefined): string {
+  if (removal === undefined) return ''
+  const { node, at, appliedBy, voters, mayBeTakenAway } = removal
+  const applied = `${appliedBy} of ${voters} voters have applied that`
+  const verdict = mayBeTakenAway ? 'it may be taken away' : 'leave it running until a majority has'
+  return `${node} was removed at ${at.toISOString()}; ${applied}: ${verdict}\n`
+}
+
 function statusJson(status: ClusterStatus): object {
   return {
     clusterId: status.clusterId,
     nodes: status.nodes.map(nodeJson),
-    ranges: status.ranges.map(({ id, leader, term, commit, keyCount, systemKeyCount, byteCount, replicas }) => ({
-      id,
-      leader,
-      term,
-      commit,
-      keyCount,
-      systemKeyCount,
-      byteCount,
-      replicas: replicas.map(replicaJson),
-    })),
+    ranges: status.ranges.map(
+      ({ id, leader, term, commit, keyCount, systemKeyCount, byteCount, replicas, removal }) => ({
+        id,
+        leader,
+        term,
+        commit,
+        keyCount,
+        systemKeyCount,
+        byteCount,
+        replicas: replicas.map(replicaJson),
+        removal,
+      }),
+    ),
   }
 }
 
@@ -180,7 +210,7 @@ function statusText(status: ClusterStatus): string {
     const leader = range.leader === '' ? 'no leader' : `${range.leader} leads`
     const keys = `${range.keyCount} ${range.keyCount === 1 ? 'key' : 'keys'}, ${range.systemKeyCount} of the system`
     const head = `range ${range.id}: ${leader}, term ${range.term}, commit ${range.commit}, ${keys}`
-    return `\n${head}\n${replicasTable(range.replicas, range.leader)}`
+    return `\n${head}\n${replicasTable(range.replicas, range.leader)}${removalText(range.removal)}`
   })
   return `${nodesTable(status.nodes)}${ranges.join('')}`
 }

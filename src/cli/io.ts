@@ -21,6 +21,8 @@ export const exitCodes = {
   wrongUsage: 2,
   /** Nobody could be asked, or whether a write was applied is not known. */
   unavailable: 3,
+  /** Of a node: an operator removed it. A supervisor that starts it again changes nothing; `member add` does. */
+  removed: 4,
 } as const
 
 export type ExitCode = number

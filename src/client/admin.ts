@@ -74,6 +74,28 @@ export interface RangeInfo {
   readonly systemKeyCount: number
   readonly byteCount: number
   readonly replicas: readonly ReplicaInfo[]
+  /** The last store that an operator removed from it, unless the node is back. */
+  readonly removal: RemovalInfo | undefined
+}
+
+export interface RemovalInfo {
+  readonly node: string
+  readonly storeId: string
+  readonly at: Date
+  /** Voters that answered and have applied the configuration without it, of `voters`. */
+  readonly appliedBy: number
+  readonly voters: number
+  /** A majority has: nobody counts on its vote any more, and the node may be switched off. */
+  readonly mayBeTakenAway: boolean
+}
+
+/** What a change of members came to. */
+export interface MemberChange {
+  readonly replicas: readonly ReplicaInfo[]
+  /** Of the node that was removed. */
+  readonly removal: RemovalInfo | undefined
+  /** It had been removed, and may come back: it joins once it is started, with its data directory as it is. */
+  readonly readmitted: boolean
 }
 
 export interface ClusterStatus {
@@ -169,17 +191,24 @@ export class Admin {
     }
   }
 
-  /** Adds a waiting node as a learner. `peerAddress` where its peers reach it, when the cluster does not know it yet. */
-  addMember(node: string, peerAddress = '', options: CallOptions = noOptions): Promise<readonly ReplicaInfo[]> {
+  /**
+   * Adds a waiting node as a learner; lets one that was removed come back. `peerAddress` where its peers reach it, when the
+   * cluster does not know it yet.
+   */
+  addMember(node: string, peerAddress = '', options: CallOptions = noOptions): Promise<MemberChange> {
     return this.#change('admin.addMember', memberAddMethod, node, peerAddress, options)
   }
 
   /** Makes a learner that has caught up a voter. */
-  promoteMember(node: string, options: CallOptions = noOptions): Promise<readonly ReplicaInfo[]> {
+  promoteMember(node: string, options: CallOptions = noOptions): Promise<MemberChange> {
     return this.#change('admin.promoteMember', memberPromoteMethod, node, '', options)
   }
 
-  removeMember(node: string, options: CallOptions = noOptions): Promise<readonly ReplicaInfo[]> {
+  /**
+   * Its store stays out until `addMember`, however often the node is started. Refused with `conflict` while those who would be
+   * left have no live majority.
+   */
+  removeMember(node: string, options: CallOptions = noOptions): Promise<MemberChange> {
     return this.#change('admin.removeMember', memberRemoveMethod, node, '', options)
   }
 
@@ -228,12 +257,16 @@ export class Admin {
     node: string,
     peerAddress: string,
     options: CallOptions,
-  ): Promise<readonly ReplicaInfo[]> {
+  ): Promise<MemberChange> {
     checkCallOptions(name, options)
     checkName(node, `${name}: node`)
     if (peerAddress !== '') checkName(peerAddress, `${name}: peerAddress`)
     const response = await callWithRetries(this.#cluster, method, { node, peerAddress }, 'leader', options)
-    return response.replicas.map(replicaInfo)
+    return {
+      replicas: response.replicas.map(replicaInfo),
+      removal: removalInfo(response.removal),
+      readmitted: response.readmitted,
+    }
   }
 }
 
@@ -275,6 +308,19 @@ function replicaInfo(replica: quorate.v1.ReplicaStatus.$Properties): ReplicaInfo
   }
 }
 
+function removalInfo(removal: quorate.v1.IRemoval | null | undefined): RemovalInfo | undefined {
+  if (!removal?.store) return undefined
+  const { store } = removal
+  return {
+    node: store.node ?? '',
+    storeId: hex(store.storeId),
+    at: new Date(store.atMs ?? 0),
+    appliedBy: removal.appliedBy ?? 0,
+    voters: removal.voters ?? 0,
+    mayBeTakenAway: removal.mayBeTakenAway ?? false,
+  }
+}
+
 function rangeInfo(range: quorate.v1.RangeStatus.$Properties): RangeInfo {
   return {
     id: range.id ?? 0,
@@ -289,5 +335,6 @@ function rangeInfo(range: quorate.v1.RangeStatus.$Properties): RangeInfo {
     systemKeyCount: range.systemKeyCount ?? 0,
     byteCount: range.byteCount ?? 0,
     replicas: (range.replicas ?? []).map(replicaInfo),
+    removal: removalInfo(range.removal),
   }
 }

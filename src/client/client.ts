@@ -40,8 +40,8 @@ export type { Instant } from './instant.ts'
 export type { Change, Commit, CommitResult, Compare, CompareOperator } from './commit.ts'
 export type { ClientOptions, CallOptions, Consistency, ReadOptions } from './options.ts'
 export type { KeyValue, ScanOptions } from './scan.ts'
-export type { Admin, ChecksumResult, ClusterStatus, InitResult, NodeInfo, RangeInfo } from './admin.ts'
-export type { ReplicaInfo, ReplicaRole, ReplicaVerdict } from './admin.ts'
+export type { Admin, ChecksumResult, ClusterStatus, InitResult, MemberChange, NodeInfo, RangeInfo } from './admin.ts'
+export type { RemovalInfo, ReplicaInfo, ReplicaRole, ReplicaVerdict } from './admin.ts'
 export { KvError, isKvError, type ErrorCode, type KvErrorOptions }
 
 export interface PutResult {

@@ -1,13 +1,14 @@
 // The status of the cluster as one node can tell it: its own ranges, and from every peer that answers in time its
 // replica's own applied index and hash. What did not answer is said to be unreachable, never guessed.
 
-import { asNodeId } from '../base/ids.ts'
-import type { quorate } from '../proto/quorate.js'
+import { type NodeId, asNodeId } from '../base/ids.ts'
+import { quorate } from '../proto/quorate.js'
 import type { LocalStore } from '../range/local-store.ts'
 import type { Clock } from '../time/clock.ts'
 import type { PeerClient } from './cluster-view.ts'
 
 const peerAnswerMs = 500
+const removalPollMs = 50
 
 interface ClusterStatusOptions {
   readonly store: LocalStore
@@ -86,7 +87,35 @@ function mergeRange(
     const { applied = 0, hash = '', term = 0, trouble = '', compared = 0, comparison = '' } = own
     return { ...replica, reachable: true, applied, hash, term, trouble, compared, comparison }
   })
-  return { ...range, replicas }
+  const removal = range.removal ? spreadOf(range.removal, replicas) : null
+  return { ...range, replicas, removal }
+}
+
+const { ReplicaRole } = quorate.v1
+
+/** As long as no majority has applied the configuration without it, an election may still count on the one that was removed. */
+function spreadOf({ store }: quorate.v1.IRemoval, replicas: readonly quorate.v1.IReplicaStatus[]): quorate.v1.IRemoval {
+  const voters = replicas.filter(
+    ({ role }) => role === ReplicaRole.REPLICA_ROLE_VOTER || role === ReplicaRole.REPLICA_ROLE_VOTER_INCOMING,
+  )
+  const appliedBy = voters.filter(({ reachable, applied }) => reachable && (applied ?? 0) >= (store?.index ?? 0)).length
+  return { store: store ?? null, appliedBy, voters: voters.length, mayBeTakenAway: appliedBy * 2 > voters.length }
+}
+
+/** Of a node that was just removed: once a majority has applied that, or at the deadline, with how far it is. */
+export async function removalOf(
+  options: ClusterStatusOptions,
+  node: NodeId,
+  deadlineMs: number,
+): Promise<quorate.v1.IRemoval | undefined> {
+  const { clock } = options
+  for (;;) {
+    const ranges = await collectRangeStatus(options, false)
+    const removal = ranges.find(range => range.id === 1)?.removal
+    if (!removal || removal.store?.node !== node) return undefined
+    if (removal.mayBeTakenAway || clock.monotonicMs() >= deadlineMs) return removal
+    await new Promise<void>(resolve => clock.setTimer(removalPollMs, resolve))
+  }
 }
 
 /** The answer to a membership call: the replicas as this node now sees them. */

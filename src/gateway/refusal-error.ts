@@ -76,6 +76,7 @@ export function adminAnswerToError(answer: Exclude<AdminAnswer, { kind: 'done' }
   switch (answer.kind) {
     case 'conflict':
     case 'not-found':
+    case 'removed':
       return new KvError(answer.kind, answer.message)
     default:
       return refusalToError(answer, addressOf)

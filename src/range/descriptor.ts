@@ -2,6 +2,7 @@
 // on it; what is elsewhere is a hint.
 
 import {
+  type Index,
   type NodeId,
   type RangeId,
   type ReplicaId,
@@ -13,6 +14,7 @@ import {
 } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
 import type { Configuration } from '../raft/types.ts'
+import { type RemovedStore, removedStoreFromMessage, removedStoreToMessage } from './removed-stores.ts'
 
 const { RangeDescriptor: RangeDescriptorMessage, RaftConfiguration } = quorate.v1
 
@@ -34,12 +36,20 @@ export interface RangeDescriptor {
   readonly replicas: readonly ReplicaDescriptor[]
   /** Ids are never reused. */
   readonly nextReplicaId: ReplicaId
+  /** The last store that an operator removed, until the same node is back; written to the registry before the next change. */
+  readonly removed?: RemovedStore | undefined
+}
+
+/** A replica of the range that was removed: one that is not there and comes later has a higher id (DESIGN.md 5). */
+export function isRemovedReplica(descriptor: RangeDescriptor, replica: ReplicaId): boolean {
+  return replica < descriptor.nextReplicaId && !descriptor.replicas.some(item => item.replicaId === replica)
 }
 
 export function encodeDescriptor(descriptor: RangeDescriptor): Uint8Array {
   return RangeDescriptorMessage.encode({
     ...descriptor,
-    replicas: descriptor.replicas.map(replica => ({ ...replica, storeId: Buffer.from(replica.storeId, 'hex') })),
+    replicas: descriptor.replicas.map(replicaToMessage),
+    removed: descriptor.removed === undefined ? null : removedStoreToMessage(descriptor.removed),
   }).finish()
 }
 
@@ -53,16 +63,34 @@ export function decodeDescriptor(bytes: Uint8Array): RangeDescriptor {
     configuration: message.configuration,
     replicas: message.replicas.map(decodeReplica),
     nextReplicaId: asReplicaId(message.nextReplicaId),
+    removed: message.removed ? removedStoreFromMessage(message.removed) : undefined,
   }
 }
 
-/** What a configuration change carries of the replica that comes. */
-export function encodeReplica(replica: ReplicaDescriptor): Uint8Array {
-  return quorate.v1.ReplicaDescriptor.encode({ ...replica, storeId: Buffer.from(replica.storeId, 'hex') }).finish()
+/** What a configuration change carries of the replica that comes, or of the store that an operator removes with it. */
+export interface ChangeContext {
+  readonly incoming?: ReplicaDescriptor | undefined
+  /** Its index is not known yet. */
+  readonly removed?: RemovedStore | undefined
 }
 
-export function decodeReplicaBytes(bytes: Uint8Array): ReplicaDescriptor {
-  return decodeReplica(quorate.v1.ReplicaDescriptor.decode(bytes))
+export function encodeChangeContext({ incoming, removed }: ChangeContext): Uint8Array {
+  return quorate.v1.ChangeContext.encode({
+    incoming: incoming === undefined ? null : replicaToMessage(incoming),
+    removed: removed === undefined ? null : removedStoreToMessage(removed),
+  }).finish()
+}
+
+export function decodeChangeContext(bytes: Uint8Array): ChangeContext {
+  const { incoming, removed } = quorate.v1.ChangeContext.decode(bytes)
+  return {
+    incoming: incoming ? decodeReplica(incoming) : undefined,
+    removed: removed ? removedStoreFromMessage(removed) : undefined,
+  }
+}
+
+function replicaToMessage(replica: ReplicaDescriptor): quorate.v1.IReplicaDescriptor {
+  return { ...replica, storeId: Buffer.from(replica.storeId, 'hex') }
 }
 
 function decodeReplica(message: quorate.v1.IReplicaDescriptor): ReplicaDescriptor {
@@ -73,11 +101,12 @@ function decodeReplica(message: quorate.v1.IReplicaDescriptor): ReplicaDescripto
   }
 }
 
-/** The descriptor after a configuration came into force; `incoming` is the change's context, empty when none comes. */
+/** The descriptor after the entry at `index` brought a configuration into force, with the context that it carried. */
 export function withConfiguration(
   descriptor: RangeDescriptor,
   configuration: Configuration,
-  incoming: Uint8Array,
+  context: Uint8Array,
+  index: Index,
 ): RangeDescriptor {
   const members = new Set([
     ...configuration.voters,
@@ -87,11 +116,12 @@ export function withConfiguration(
   ])
   const known = new Map(descriptor.replicas.map(replica => [replica.replicaId, replica]))
   let nextReplicaId = descriptor.nextReplicaId
-  if (incoming.length > 0) {
-    const replica = decodeReplicaBytes(incoming)
-    known.set(replica.replicaId, replica)
-    if (replica.replicaId >= nextReplicaId) nextReplicaId = asReplicaId(replica.replicaId + 1)
+  const { incoming, removed } = decodeChangeContext(context)
+  if (incoming !== undefined) {
+    known.set(incoming.replicaId, incoming)
+    if (incoming.replicaId >= nextReplicaId) nextReplicaId = asReplicaId(incoming.replicaId + 1)
   }
+  const former = descriptor.removed?.node === incoming?.node ? undefined : descriptor.removed
   return {
     ...descriptor,
     configuration: descriptor.configuration + 1,
@@ -99,6 +129,7 @@ export function withConfiguration(
       .filter(replica => members.has(replica.replicaId))
       .sort((a, b) => a.replicaId - b.replicaId),
     nextReplicaId,
+    removed: removed === undefined ? former : { ...removed, index },
   }
 }
 

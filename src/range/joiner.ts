@@ -39,12 +39,17 @@ export class Joiner {
   #isClosed = false
   #lastMessage = ''
   #pauseMs = pauseFirstMs
+  #isAsking = false
 
   constructor(options: JoinerOptions) {
     this.#options = options
   }
 
+  /** Again, too, when something is missing that was there. */
   start(): void {
+    if (this.#isAsking || this.#isClosed) return
+    this.#isAsking = true
+    this.#pauseMs = pauseFirstMs
     void this.#round()
   }
 
@@ -54,10 +59,24 @@ export class Joiner {
   }
 
   async #round(): Promise<void> {
-    if (this.#isOver()) return
-    const { clock, addresses, ask, askOneself, randomInt } = this.#options
+    const isOver = await this.#askAll()
+    if (isOver || this.#isOver()) {
+      this.#isAsking = false
+      return
+    }
+    const { clock, randomInt } = this.#options
+    // Not all at once: after an outage every node of a cluster asks.
+    const pauseMs = this.#pauseMs / 2 + randomInt(Math.ceil(this.#pauseMs / 2))
+    this.#pauseMs = Math.min(this.#pauseMs * 1.5, pauseMaxMs)
+    this.#timer = clock.setTimer(pauseMs, () => void this.#round())
+  }
+
+  /** Whether nobody has to be asked any more. */
+  async #askAll(): Promise<boolean> {
+    if (this.#isOver()) return true
+    const { clock, addresses, ask, askOneself } = this.#options
     const own = await askOneself()
-    if (own !== undefined && this.#take(own, 'this node')) return
+    if (own !== undefined && this.#take(own, 'this node')) return true
     const queue = [...addresses()]
     const asked = new Set<string>()
     while (queue.length > 0 && !this.#isOver()) {
@@ -66,17 +85,13 @@ export class Joiner {
       asked.add(address)
       try {
         const response = await ask(address, clock.monotonicMs() + attemptDeadlineMs)
-        if (this.#take(response, address)) return
+        if (this.#take(response, address)) return true
         if (response.leaderPeerAddress) queue.unshift(response.leaderPeerAddress)
       } catch (error) {
         this.#say(address, isKvError(error) ? error.message : String(error))
       }
     }
-    if (this.#isOver()) return
-    // Not all at once: after an outage every node of a cluster asks.
-    const pauseMs = this.#pauseMs / 2 + randomInt(Math.ceil(this.#pauseMs / 2))
-    this.#pauseMs = Math.min(this.#pauseMs * 1.5, pauseMaxMs)
-    this.#timer = clock.setTimer(pauseMs, () => void this.#round())
+    return false
   }
 
   /** Whether nobody else has to be asked any more. */

@@ -367,6 +367,7 @@ export function createLocalStore(options: LocalStoreOptions): LocalStore {
 
     status: () => store.replicas().map(replica => rangeStatus(replica, store.comparisons.of(replica).running)),
     addMember: (record, expected) => withLeader(replica => membership.add(replica, record, expected)),
+    readmitMember: node => withLeader(replica => membership.readmit(replica, node)),
     promoteMember: node => withLeader(replica => membership.promote(replica, node)),
     removeMember: node => withLeader(replica => membership.remove(replica, node)),
 

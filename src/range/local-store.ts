@@ -114,6 +114,8 @@ export type AdminAnswer =
   | { readonly kind: 'done' }
   | { readonly kind: 'conflict'; readonly message: string }
   | { readonly kind: 'not-found'; readonly message: string }
+  /** The store that asks to be added was removed by an operator. */
+  | { readonly kind: 'removed'; readonly message: string }
   | Refusal
 
 /** A node's record in the system keyspace; `stored` undefined: there is none. */
@@ -154,6 +156,8 @@ export interface LocalStore {
   status(): readonly quorate.v1.IRangeStatus[]
   /** With `expected`, only while the node's record is stored as it was judged by. */
   addMember(record: quorate.v1.INodeRecord, expected?: ExpectedRecord): Promise<AdminAnswer>
+  /** The store of that name that was removed last may join again. `not-found`: none was. */
+  readmitMember(node: NodeId): Promise<AdminAnswer>
   promoteMember(node: NodeId): Promise<AdminAnswer>
   removeMember(node: NodeId): Promise<AdminAnswer>
   transferLeader(rangeId: RangeId, node: NodeId | undefined): Promise<AdminAnswer>

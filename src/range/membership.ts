@@ -1,22 +1,26 @@
 // Who is in the range: nodes join as learners, and are promoted once they have caught up, until `votersTarget` vote. Only
 // the leader acts, one change at a time (the core refuses a second), and every step may be repeated.
 //
-// Invariant: no change is proposed that would leave the range to voters of whom no majority lives (change-rules.ts), judged in
-// the tick in which it is proposed, by who has answered this leader since the change was asked for.
+// Invariants: no change is proposed that would leave the range to voters of whom no majority lives (change-rules.ts), judged in
+// the tick in which it is proposed, by who has answered this leader since the change was asked for. And a store that an operator
+// removed stays out until an operator lets it in: the entry that removes it says so, and the registry says so for ever, before
+// anything else is changed. Whoever judges has applied all that was committed before it was asked.
 
-import { type NodeId, type ReplicaId, systemKeyspace } from '../base/ids.ts'
+import { type NodeId, type ReplicaId, type StoreId, asReplicaId, systemKeyspace } from '../base/ids.ts'
 import { quorate } from '../proto/quorate.js'
 import type { ConfigurationChange, ConfigurationStep } from '../raft/types.ts'
 import type { Clock } from '../time/clock.ts'
 import { timestampZero } from '../time/timestamp.ts'
 import { changeRefusal } from './change-rules.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
-import { type ReplicaDescriptor, encodeReplica } from './descriptor.ts'
+import { type ChangeContext, type ReplicaDescriptor, encodeChangeContext } from './descriptor.ts'
 import type { AdminAnswer, ExpectedRecord } from './local-store.ts'
-import { registryKey, storeIdOf } from './node-registry.ts'
+import { type NodeRegistry, registryKey, storeIdOf } from './node-registry.ts'
+import { type RemovedStore, encodeRemovedStore, removedMessage, removedStoreKey } from './removed-stores.ts'
 import type { Replica } from './replica.ts'
 
 const registryWriteMs = 2_000
+const catchUpMs = 2_000
 /** A change that nobody asked for rests on whoever answered in the last few ticks: with the next tick it would be tried again. */
 const automaticHeardTicks = 3
 
@@ -26,8 +30,8 @@ export interface MembershipOptions {
   readonly promoteLagEntries: number
   /** How long those who matter have to answer before a change is refused. */
   readonly electionTimeoutMs: number
-  /** By the registry, as applied here. */
-  readonly isRegistered: (node: NodeId) => boolean
+  /** As applied here. */
+  readonly registry: Pick<NodeRegistry, 'record' | 'stored' | 'removed' | 'lastRemoved'>
   /** Resolves once another leads. */
   readonly handOver: (replica: Replica) => Promise<AdminAnswer>
 }
@@ -42,7 +46,10 @@ export class Membership {
     this.#options = options
   }
 
-  /** The node is in the registry and at least a learner when this answers `done`. A wiped node's former self goes first. */
+  /**
+   * The node is in the registry and at least a learner when this answers `done`. A wiped node's former self goes first. A store that
+   * was removed gets `removed`.
+   */
   async add(replica: Replica, record: quorate.v1.INodeRecord, expected?: ExpectedRecord): Promise<AdminAnswer> {
     return this.#alone(replica, async () => {
       const node = record.id ?? ''
@@ -54,14 +61,18 @@ export class Membership {
               kind: 'not-found',
               message: `no node ${node} has asked to join: start it with --join and the peer address of a member, and it is added by itself`,
             }
+      const refusedForGood = this.#removedAnswer(storeId)
+      if (refusedForGood !== undefined) return refusedForGood
       const former = replica.descriptor.replicas.filter(item => item.node === node && item.storeId !== storeId)
       for (const item of former) {
-        const refused = await this.#change(replica, [{ kind: 'remove', replica: item.replicaId }])
+        const refused = await this.#change(replica, [{ kind: 'remove', replica: item.replicaId }], {})
         if (refused !== undefined) return refused
       }
-      const value = quorate.v1.NodeRecord.encode(record).finish()
-      const written = await this.#writeRegistry(replica, node as NodeId, value, expected)
+      const written = await this.#register(replica, record, expected)
       if (written !== undefined) return written
+      // Another leader may have removed it in between.
+      const removedMeanwhile = this.#removedAnswer(storeId)
+      if (removedMeanwhile !== undefined) return removedMeanwhile
       const present = replica.descriptor.replicas.find(item => item.node === node)
       if (present?.storeId === storeId) return { kind: 'done' }
       if (present !== undefined) return inherited(node)
@@ -70,16 +81,31 @@ export class Membership {
         node: node as NodeId,
         storeId,
       }
-      return (
-        (await this.#change(
-          replica,
-          [{ kind: 'add-learner', replica: incoming.replicaId }],
-          encodeReplica(incoming),
-        )) ?? {
-          kind: 'done',
-        }
-      )
+      const step = { kind: 'add-learner', replica: incoming.replicaId } as const
+      return (await this.#change(replica, [step], { incoming })) ?? { kind: 'done' }
     })
+  }
+
+  /** The store of that name that was removed last may join again, as a new replica. `not-found`: none was, or it is back. */
+  async readmit(replica: Replica, node: NodeId): Promise<AdminAnswer> {
+    return this.#alone(replica, async () => {
+      const removed = this.#options.registry.lastRemoved(node)
+      const isMember = replica.descriptor.replicas.some(item => item.node === node)
+      if (removed === undefined || isMember)
+        return { kind: 'not-found', message: `no store of ${node} was removed, or ${node} is a member again` }
+      if (removed.readmitted) return { kind: 'done' }
+      const put = {
+        key: removedStoreKey(removed.storeId),
+        value: encodeRemovedStore({ ...removed, readmitted: true }),
+      }
+      return (await this.#writeRegistry(replica, [{ put }])) ?? { kind: 'done' }
+    })
+  }
+
+  #removedAnswer(storeId: StoreId): AdminAnswer | undefined {
+    const removed = this.#options.registry.removed(storeId)
+    if (removed === undefined || removed.readmitted) return undefined
+    return { kind: 'removed', message: removedMessage(removed) }
   }
 
   /** `isAsked`: by an operator. */
@@ -89,34 +115,86 @@ export class Membership {
       if (target === undefined) return this.#notFound(replica, node)
       if (replica.status().configuration.voters.includes(target.replicaId)) return { kind: 'done' }
       const step = { kind: 'add-voter', replica: target.replicaId } as const
-      return (await this.#change(replica, [step], noContext, isAsked)) ?? { kind: 'done' }
+      return (await this.#change(replica, [step], {}, isAsked)) ?? { kind: 'done' }
     })
   }
 
   async remove(replica: Replica, node: NodeId): Promise<AdminAnswer> {
     return this.#alone(replica, async () => {
       const target = replica.descriptor.replicas.find(item => item.node === node)
-      if (target === undefined) {
-        if (!this.#options.isRegistered(node)) return this.#notFound(replica, node)
-        const refused = await this.#writeRegistry(replica, node, undefined)
-        if (refused !== undefined) return refused
-        return replica.descriptor.replicas.some(item => item.node === node) ? inherited(node) : { kind: 'done' }
-      }
+      if (target === undefined) return this.#removeAbsent(replica, node)
       const voters = replica.status().configuration.voters
       if (voters.length === 1 && voters[0] === target.replicaId)
         return { kind: 'conflict', message: `${node} is the only voter: add and promote another first` }
       const step = { kind: 'remove', replica: target.replicaId } as const
       if (target.replicaId === replica.replicaId) return this.#handOverFirst(replica, step)
-      const refused = await this.#change(replica, [step])
-      if (refused !== undefined) return refused
-      // Only now: nobody dials who is not in the registry, and until it was out its vote may have been needed.
-      return (await this.#writeRegistry(replica, node, undefined)) ?? { kind: 'done' }
+      const { storeId, replicaId } = target
+      const removed = { node, storeId, replicaId, atMs: this.#options.clock.unixMs(), index: 0, readmitted: false }
+      const refused = await this.#change(replica, [step], { removed })
+      return refused ?? (await this.#settle(replica)) ?? { kind: 'done' }
     })
+  }
+
+  /** It has no replica: it was removed before, or was on its way in. */
+  async #removeAbsent(replica: Replica, node: NodeId): Promise<AdminAnswer> {
+    const { registry, clock } = this.#options
+    const record = registry.record(node)
+    if (record === undefined) {
+      const before = registry.lastRemoved(node)
+      return before === undefined || before.readmitted ? this.#notFound(replica, node) : { kind: 'done' }
+    }
+    const storeId = storeIdOf(record)
+    const atMs = clock.unixMs()
+    const removed = { node, storeId, replicaId: asReplicaId(0), atMs, index: 0, readmitted: false }
+    const refused = await this.#writeRemoval(replica, removed)
+    if (refused !== undefined) return refused
+    return replica.descriptor.replicas.some(item => item.node === node) ? inherited(node) : { kind: 'done' }
+  }
+
+  /**
+   * The store that the last change removed goes from the registry and is remembered there as removed. Only after the change: nobody
+   * dials who is not in the registry, and until it was out its vote may have been needed. Whoever leads by then does it.
+   */
+  async #settle(replica: Replica): Promise<AdminAnswer | undefined> {
+    const { removed } = replica.descriptor
+    if (removed === undefined || this.#isSettled(removed)) return undefined
+    return this.#writeRemoval(replica, removed)
+  }
+
+  #isSettled({ storeId, replicaId }: RemovedStore): boolean {
+    return (this.#options.registry.removed(storeId)?.replicaId ?? -1) >= replicaId
+  }
+
+  #writeRemoval(replica: Replica, removed: RemovedStore): Promise<AdminAnswer | undefined> {
+    const record = this.#options.registry.record(removed.node)
+    const isRegistered = record !== undefined && storeIdOf(record) === removed.storeId
+    const put = { key: removedStoreKey(removed.storeId), value: encodeRemovedStore(removed) }
+    return this.#writeRegistry(replica, [
+      ...(isRegistered ? [{ delete: { key: registryKey(removed.node) } }] : []),
+      { put },
+    ])
+  }
+
+  async #register(
+    replica: Replica,
+    record: quorate.v1.INodeRecord,
+    expected: ExpectedRecord | undefined,
+  ): Promise<AdminAnswer | undefined> {
+    const key = registryKey(record.id as NodeId)
+    const value = quorate.v1.NodeRecord.encode(record).finish()
+    const stored = this.#options.registry.stored(record.id as NodeId)
+    // Whoever asks again because it sees no leader costs no write.
+    if (stored !== undefined && Buffer.compare(stored, value) === 0) return undefined
+    const put = { put: { key, value } }
+    if (expected === undefined) return this.#writeRegistry(replica, [put])
+    // Judged when it is applied: another leader may have recorded something else meanwhile.
+    const compare = expected.stored === undefined ? { key, absent: true } : { key, value: expected.stored }
+    return this.#writeRegistry(replica, [{ commit: { compares: [compare], then: [put] } }])
   }
 
   /** Whoever leads next removes this node: were it to go while it leads, nobody would lead until an election. */
   async #handOverFirst(replica: Replica, step: ConfigurationStep): Promise<AdminAnswer> {
-    const judge = await this.#hearAll(replica, changeOf([step], noContext), true)
+    const judge = await this.#hearAll(replica, changeOf([step], {}), true)
     const refused = judge()
     if (refused !== undefined) return refused
     const handed = await this.#options.handOver(replica)
@@ -129,7 +207,10 @@ export class Membership {
   }
 
   #notFound(replica: Replica, node: NodeId): AdminAnswer {
-    const members = replica.descriptor.replicas.map(item => item.node).join(', ')
+    const members = replica.descriptor.replicas
+      .map(item => item.node)
+      .sort()
+      .join(', ')
     return { kind: 'not-found', message: `no node ${node} has a replica of range ${replica.rangeId}: ${members} have` }
   }
 
@@ -142,12 +223,17 @@ export class Membership {
   tick(replicas: readonly Replica[]): void {
     this.#ticks++
     this.#waiters.expire(this.#options.clock.monotonicMs())
-    for (const replica of replicas) this.#maybePromote(replica)
+    for (const replica of replicas) {
+      if (!replica.isLeader || this.#isBusy) continue
+      const { removed } = replica.descriptor
+      // Its leader was lost before it was written down: taking the turn does it.
+      if (removed !== undefined && !this.#isSettled(removed)) void this.#alone(replica, async () => ({ kind: 'done' }))
+      else this.#maybePromote(replica)
+    }
   }
 
   /** Promotes one learner that has caught up, while fewer than the target vote. */
   #maybePromote(replica: Replica): void {
-    if (!replica.isLeader || this.#isBusy) return
     const status = replica.status()
     const { voters, votersOutgoing, learners } = status.configuration
     if (votersOutgoing.length > 0 || voters.length >= this.#options.votersTarget) return
@@ -155,7 +241,7 @@ export class Membership {
       learner =>
         changeRefusal(
           status,
-          changeOf([{ kind: 'add-voter', replica: learner }], noContext),
+          changeOf([{ kind: 'add-voter', replica: learner }], {}),
           this.#rules(replica, automaticHeardTicks),
         ) === undefined,
     )
@@ -178,7 +264,7 @@ export class Membership {
     if (this.#isBusy) return { kind: 'conflict', message: 'another membership change is under way; try again shortly' }
     this.#isBusy = true
     try {
-      return await work()
+      return (await this.#catchUp(replica)) ?? (await this.#settle(replica)) ?? (await work())
     } finally {
       this.#isBusy = false
     }
@@ -205,10 +291,23 @@ export class Membership {
     return judge
   }
 
+  /** It leads, and all that was committed before is applied here: what is judged by is no predecessor's past. */
+  async #catchUp(replica: Replica): Promise<AdminAnswer | undefined> {
+    const permitted = replica.reads.wait(this.#options.clock.monotonicMs() + catchUpMs)
+    replica.schedule()
+    const { kind } = await permitted
+    if (!replica.isLeader) return { kind: 'not-leader', leader: replica.leaderNode }
+    if (kind === 'ready') return undefined
+    return {
+      kind: 'unavailable',
+      message: 'no majority of the voters answers the leader: look at the status, and start them again',
+    }
+  }
+
   async #change(
     replica: Replica,
     steps: readonly ConfigurationStep[],
-    context: Uint8Array = noContext,
+    context: ChangeContext,
     isAsked = true,
   ): Promise<AdminAnswer | undefined> {
     const change = changeOf(steps, context)
@@ -224,20 +323,9 @@ export class Membership {
     return { kind: 'conflict', message: `the change was refused: ${result}` }
   }
 
-  async #writeRegistry(
-    replica: Replica,
-    node: NodeId,
-    value: Uint8Array | undefined,
-    expected?: ExpectedRecord,
-  ): Promise<AdminAnswer | undefined> {
-    const key = registryKey(node)
-    const change = value === undefined ? { delete: { key } } : { put: { key, value } }
-    // Judged when it is applied: another leader may have recorded something else meanwhile.
-    const compare = expected?.stored === undefined ? { key, absent: true } : { key, value: expected.stored }
-    const writes = quorate.v1.WriteBatch.encode({
-      keyspace: systemKeyspace,
-      writes: [expected === undefined ? change : { commit: { compares: [compare], then: [change] } }],
-    }).finish()
+  /** One entry: all of it is applied, or nothing. */
+  async #writeRegistry(replica: Replica, changes: readonly quorate.v1.IWrite[]): Promise<AdminAnswer | undefined> {
+    const writes = quorate.v1.WriteBatch.encode({ keyspace: systemKeyspace, writes: [...changes] }).finish()
     const deadlineMs = this.#options.clock.monotonicMs() + registryWriteMs
     const answer = await replica.write(
       { rangeId: replica.rangeId, generation: 0, clock: timestampZero, writes, deadlineMs },
@@ -245,7 +333,7 @@ export class Membership {
     )
     if (answer.kind === 'done')
       return answer.outcomes[0]?.kind === quorate.v1.OutcomeKind.OUTCOME_KIND_CONDITION_FAILED
-        ? { kind: 'conflict', message: `the record of ${node} has changed meanwhile; ask again` }
+        ? { kind: 'conflict', message: 'the record of the node has changed meanwhile; ask again' }
         : undefined
     if (answer.kind === 'unknown-outcome')
       return { kind: 'unavailable', message: 'the registry write was not confirmed in time; try again' }
@@ -253,10 +341,8 @@ export class Membership {
   }
 }
 
-const noContext = new Uint8Array(0)
-
-function changeOf(steps: readonly ConfigurationStep[], context: Uint8Array): ConfigurationChange {
-  return { steps, joint: 'auto-if-needed', context }
+function changeOf(steps: readonly ConfigurationStep[], context: ChangeContext): ConfigurationChange {
+  return { steps, joint: 'auto-if-needed', context: encodeChangeContext(context) }
 }
 
 /**

@@ -1,15 +1,18 @@
 // Who the nodes of the cluster are: records under `node/<id>` in the system keyspace, as applied here. It is what this
-// node dials its peers by; the range's descriptor alone says who votes.
+// node dials its peers by; the range's descriptor alone says who votes. And which stores an operator removed.
 
 import { type NodeId, type StoreId, asNodeId, asStoreId, systemKeyspace } from '../base/ids.ts'
-import type { VersionStore } from '../mvcc/version-store.ts'
+import type { ScanPage } from '../mvcc/read-requests.ts'
+import type { KeyRecord, VersionStore } from '../mvcc/version-store.ts'
 import { quorate } from '../proto/quorate.js'
 import { timestampMax } from '../time/timestamp.ts'
 import { type Lineage, incarnationOf, standingOf } from '../transport/incarnation.ts'
 import type { NodeAddress } from '../transport/transport.ts'
+import { type RemovedStore, decodeRemovedStore, isRemovedStoreKey, removedStoresSpan } from './removed-stores.ts'
 
 const prefix = 'node/'
 const nodesMax = 1_000
+const pageMax = 1_000
 
 interface HeardNode {
   readonly record: quorate.v1.INodeRecord
@@ -24,6 +27,7 @@ export class NodeRegistry {
   readonly #heard = new Map<NodeId, HeardNode>()
   /** Stores that were seen to be replaced. */
   readonly #former = new Set<StoreId>()
+  readonly #removed = new Map<StoreId, RemovedStore>()
   readonly #onChange: () => void
 
   constructor(onChange: () => void) {
@@ -36,6 +40,11 @@ export class NodeRegistry {
   }
 
   #set(key: Uint8Array, value: Uint8Array | undefined): boolean {
+    if (isRemovedStoreKey(key) && value !== undefined) {
+      const removed = decodeRemovedStore(Uint8Array.from(value))
+      this.#removed.set(removed.storeId, removed)
+      return false
+    }
     const name = Buffer.from(key).toString('latin1')
     if (!name.startsWith(prefix)) return false
     const node = asNodeId(name.slice(prefix.length))
@@ -47,6 +56,8 @@ export class NodeRegistry {
     this.#applied.set(node, stored)
     if (record === undefined) this.#records.delete(node)
     else this.#records.set(node, record)
+    // It was let back in.
+    if (record !== undefined) this.#former.delete(storeIdOf(record))
     this.#settleHeard(node)
     return true
   }
@@ -90,18 +101,12 @@ export class NodeRegistry {
 
   /** Reads back what was applied before the last restart, or what a snapshot brought: all of it, and nothing else. */
   async load(versions: VersionStore): Promise<void> {
-    const found = await versions.scan({
-      keyspace: systemKeyspace,
-      ...registrySpan,
-      at: timestampMax,
-      limit: nodesMax,
-      bytesMax: Number.MAX_SAFE_INTEGER,
-      reverse: false,
-      keysOnly: false,
-    })
+    const nodes = await readAll(versions, registrySpan)
+    const removed = await readAll(versions, removedStoresSpan)
     this.#records.clear()
     this.#applied.clear()
-    for (const item of found.items) this.#set(item.key, item.value)
+    this.#removed.clear()
+    for (const item of [...nodes, ...removed]) this.#set(item.key, item.value)
     // Once, for all: a link to a peer that is missing half-way through would be closed.
     this.#onChange()
   }
@@ -140,6 +145,19 @@ export class NodeRegistry {
     return record !== undefined && storeIdOf(record) === store ? (record.incarnation ?? 0) : undefined
   }
 
+  /** Whether or not it was let back in since. */
+  removed(storeId: StoreId): RemovedStore | undefined {
+    return this.#removed.get(storeId)
+  }
+
+  /** The last of a node's stores that was removed. */
+  lastRemoved(node: NodeId): RemovedStore | undefined {
+    let last: RemovedStore | undefined
+    for (const store of this.#removed.values())
+      if (store.node === node && (last === undefined || store.atMs > last.atMs)) last = store
+    return last
+  }
+
   /** The store that is dialled under this name. */
   storeId(node: NodeId): StoreId | undefined {
     const record = this.#heard.get(node)?.record ?? this.#records.get(node)
@@ -162,6 +180,28 @@ export function registryKey(node: NodeId): Uint8Array {
 }
 
 const registrySpan = { start: Buffer.from(prefix), end: Buffer.from('node0') }
+
+async function readAll(
+  versions: VersionStore,
+  span: { readonly start: Uint8Array; readonly end: Uint8Array },
+): Promise<readonly KeyRecord[]> {
+  const found: KeyRecord[] = []
+  for (let start: Uint8Array | undefined = span.start; start !== undefined; ) {
+    const page: ScanPage = await versions.scan({
+      keyspace: systemKeyspace,
+      start,
+      end: span.end,
+      at: timestampMax,
+      limit: pageMax,
+      bytesMax: Number.MAX_SAFE_INTEGER,
+      reverse: false,
+      keysOnly: false,
+    })
+    found.push(...page.items)
+    start = page.resume
+  }
+  return found
+}
 
 export function storeIdOf(record: quorate.v1.INodeRecord): StoreId {
   return asStoreId(Buffer.from(record.storeId ?? []).toString('hex'))

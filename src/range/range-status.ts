@@ -3,6 +3,7 @@
 import { quorate } from '../proto/quorate.js'
 import type { Configuration, RaftStatus } from '../raft/types.ts'
 import type { ReplicaId } from '../base/ids.ts'
+import { removedStoreToMessage } from './removed-stores.ts'
 import type { Replica } from './replica.ts'
 import type { StateComparison } from './state-comparison.ts'
 
@@ -33,6 +34,7 @@ export function rangeStatus(replica: Replica, comparison: StateComparison): quor
     systemKeyCount: state.systemKeyCount,
     byteCount: state.byteCount,
     ...health,
+    removal: descriptor.removed === undefined ? null : { store: removedStoreToMessage(descriptor.removed) },
     replicas: descriptor.replicas.map(member => ({
       node: member.node,
       replicaId: member.replicaId,

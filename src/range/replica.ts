@@ -451,7 +451,7 @@ export class Replica {
   #applyConfiguration(entry: Entry): void {
     const change = decodeConfigurationChange(entry.data)
     const configuration = this.#raft.applyConfiguration(change)
-    this.#descriptor = withConfiguration(this.#descriptor, configuration, change.context)
+    this.#descriptor = withConfiguration(this.#descriptor, configuration, change.context, entry.index)
     const descriptor = encodeDescriptor(this.#descriptor)
     this.#state.setConfiguration(entry.index, entry.term, descriptor, encodeConfiguration(configuration))
     this.#configurations.applied(entry.index, entry.term)

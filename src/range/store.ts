@@ -21,7 +21,7 @@ import { ApplyTurn } from './apply-turn.ts'
 import { blankState } from './blank-state.ts'
 import { createRange } from './new-range.ts'
 import { ConditionWaiters } from './condition-waiters.ts'
-import type { RangeDescriptor } from './descriptor.ts'
+import { type RangeDescriptor, isRemovedReplica } from './descriptor.ts'
 import type { DiskView } from './disk-refusal.ts'
 import { fitLogToState } from './fit-log-to-state.ts'
 import { HistoryCollector } from './history-collector.ts'
@@ -202,6 +202,8 @@ export class Store implements ReplicaHost {
       this.#heardFrom.set(message.from, source)
       const replica = this.#replicaFor(rangeId, message.to)
       if (replica === undefined) continue
+      // It has not heard that it was removed. Nobody needs its vote or gives it one; it asks to join, and is told.
+      if (message.kind === 'request-vote' && isRemovedReplica(replica.descriptor, message.from)) continue
       if (message.kind === 'state-hash') this.comparisons.heard(replica, message)
       else replica.step(message)
     }
@@ -455,10 +457,7 @@ export class Store implements ReplicaHost {
 
   #remove(replica: Replica): void {
     const { rangeId, replicaId } = replica
-    this.logger.warn(
-      { range: rangeId, replica: replicaId },
-      'this replica was removed from its range; to come back, wipe the data directory and let the node join anew',
-    )
+    this.logger.warn({ range: rangeId, replica: replicaId }, 'removed from its range: the node asks to join again')
     replica.stop({ kind: 'no-replica' })
     this.#replicas.delete(rangeId)
     this.#removing.add(rangeId)

@@ -4,7 +4,7 @@
 import type { Server } from '@grpc/grpc-js'
 import { KvError } from '../base/errors.ts'
 import { type NodeId, asIndex, asNodeId, asRangeId } from '../base/ids.ts'
-import { collectRangeStatus, replicasOf } from '../gateway/cluster-status.ts'
+import { collectRangeStatus, removalOf, replicasOf } from '../gateway/cluster-status.ts'
 import type { ClusterView, PeerClient } from '../gateway/cluster-view.ts'
 import { adminAnswerToError } from '../gateway/refusal-error.ts'
 import { parseHeader } from '../gateway/request-header.ts'
@@ -77,6 +77,28 @@ export function addAdminService(server: Server, context: HandlerContext, options
     check(await change(parseNode(request.node)))
     return { header: header(), replicas: replicasOf(store) }
   }
+  /** A store that was removed may come back; a node that waits is added. */
+  const add = async (request: quorate.v1.IMemberRequest): Promise<quorate.v1.IMemberResponse> => {
+    let readmitted = false
+    const response = await member(request, async node => {
+      const answer = await store.readmitMember(node)
+      readmitted = answer.kind === 'done'
+      if (answer.kind !== 'not-found') return answer
+      const known = view.nodes().find(status => status.record?.id === node)?.record
+      const peerAddress = request.peerAddress || known?.peerAddress || ''
+      if (known === undefined && peerAddress === '') {
+        throw new KvError('not-found', `no node ${node} is known: start it with --join, or name its peer address`)
+      }
+      return store.addMember({ ...known, id: node, peerAddress })
+    })
+    return { ...response, readmitted }
+  }
+  const remove = async (request: quorate.v1.IMemberRequest): Promise<quorate.v1.IMemberResponse> => {
+    const response = await member(request, node => store.removeMember(node))
+    const deadlineMs = context.clock.monotonicMs() + removalSpreadMs
+    const removal = await removalOf({ store, peers, clock: context.clock }, parseNode(request.node), deadlineMs)
+    return { ...response, removal: removal ?? null }
+  }
 
   server.addService(adminService, {
     Init: unary<quorate.v1.IInitRequest, quorate.v1.IInitResponse>(context, 'init', async () => {
@@ -93,22 +115,11 @@ export function addAdminService(server: Server, context: HandlerContext, options
       const ranges = await collectRangeStatus({ store, peers, clock: context.clock }, request.local ?? false)
       return { header: header(), clusterId: clusterIdBytes(), nodes: [...view.nodes()], ranges }
     }),
-    MemberAdd: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-add', request =>
-      member(request, node => {
-        const known = view.nodes().find(status => status.record?.id === node)?.record
-        const peerAddress = request.peerAddress || known?.peerAddress || ''
-        if (known === undefined && peerAddress === '') {
-          throw new KvError('not-found', `no node ${node} is known: start it with --join, or name its peer address`)
-        }
-        return store.addMember({ ...known, id: node, peerAddress })
-      }),
-    ),
+    MemberAdd: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-add', add),
     MemberPromote: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-promote', request =>
       member(request, node => store.promoteMember(node)),
     ),
-    MemberRemove: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-remove', request =>
-      member(request, node => store.removeMember(node)),
-    ),
+    MemberRemove: unary<quorate.v1.IMemberRequest, quorate.v1.IMemberResponse>(context, 'member-remove', remove),
     TransferLeader: unary<quorate.v1.ITransferLeaderRequest, quorate.v1.ITransferLeaderResponse>(
       context,
       'transfer-leader',
@@ -138,6 +149,9 @@ export function addAdminService(server: Server, context: HandlerContext, options
     }),
   })
 }
+
+/** How long the answer to a removal waits for a majority to apply it: that takes a round or two, or somebody is down. */
+const removalSpreadMs = 2_000
 
 const nodeName = /^[a-z0-9-]{1,63}$/
 

@@ -27,6 +27,7 @@ const statusByCode: Readonly<Record<ErrorCode, status>> = {
   'not-initialised': status.FAILED_PRECONDITION,
   'already-initialised': status.ALREADY_EXISTS,
   'not-found': status.NOT_FOUND,
+  removed: status.FAILED_PRECONDITION,
   conflict: status.FAILED_PRECONDITION,
   damaged: status.DATA_LOSS,
   'data-directory': status.INTERNAL,

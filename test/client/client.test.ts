@@ -342,7 +342,7 @@ describe('administration', () => {
 
   test('changes follow the leader from any node', async () => {
     const client = open({ discover: false }, `quorate://${cluster.node('n3').address}`)
-    const replicas = await client.admin.addMember('n3', '127.0.0.1:1')
+    const { replicas } = await client.admin.addMember('n3', '127.0.0.1:1')
     expect(replicas).toEqual([expect.objectContaining({ node: 'n3', role: 'learner' })])
     expect(cluster.adminCalls).toContain('n1 memberAdd')
     expect(await client.admin.transferLeader('n2')).toBe('n2')

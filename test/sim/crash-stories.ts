@@ -1,5 +1,6 @@
 // The stories whose every step somebody crashes at: a snapshot comes in, a member is removed, a cluster is made, a node joins.
 
+import { isKvError } from '../../src/base/errors.ts'
 import { must } from '../../src/base/assert.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import { defaultLimits } from '../../src/node-limits.ts'
@@ -78,9 +79,10 @@ function askToRemove(scenario: Scenario, node: SimNode): void {
   void call(scenario.world, scenario.prng, node.name, core => core.localStore.removeMember(gone), 5_000)
 }
 
-/** The others know it, and its disks have forgotten its replica. */
+/** The others know it, and it was told and has ended, or its disks have forgotten its replica. */
 function isRemoved(scenario: Scenario): boolean {
-  const { core, engineDisk, logFiles } = scenario.node(2)
+  const { core, engineDisk, logFiles, failure } = scenario.node(2)
+  if (isKvError(failure, 'removed')) return isOutOfRange(scenario)
   return (
     isOutOfRange(scenario) &&
     core !== undefined &&

@@ -7,9 +7,10 @@ import type { Prng } from '../../src/base/prng.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import { call } from './client.ts'
 import { type Fault, type FaultKind, thinLane } from './faults.ts'
-import { sealedEnd, usedBytes } from './sealed-log.ts'
 import type { EngineOperation } from './sim-engine.ts'
 import { type SimNode, isDamage } from './sim-node.ts'
+import { askLeader, bringBack } from './operator.ts'
+import { sealedEnd, usedBytes } from './sealed-log.ts'
 import type { World } from './world.ts'
 
 /** An error on write or fsync must have ended the process by then (virtual). */
@@ -18,6 +19,10 @@ const endAfterErrorMs = 1_000
 const stutterRunMs = 5
 /** What was applied so long ago is in the engine as well, and survives a crash. */
 const flushedMs = 5_000
+/** The leader is asked to remove itself, hands over, and the next one is asked. */
+const removeAttemptsMax = 3
+/** How long a removed node that was started as it is has to stay out. */
+const stayOutMs = 3_000
 
 export class Nemesis {
   /** Faults that had an effect. */
@@ -25,7 +30,7 @@ export class Nemesis {
   readonly #world: World
   readonly #prng: Prng
   /** Lost for good, until it is back under a new store id and as many vote as should. */
-  #lost: { readonly node: SimNode; readonly storeId: string } | undefined
+  #lost: { readonly node: SimNode; readonly storeId: string; isBackAsItWas?: boolean } | undefined
   /** Nodes that may end by themselves, and why. */
   readonly #mayEnd = new Map<SimNode, FaultKind>()
   readonly #mending = new Set<() => void>()
@@ -63,8 +68,8 @@ export class Nemesis {
   /** The node that has to vote again before another may be lost. */
   get lost(): SimNode | undefined {
     if (this.#lost === undefined) return undefined
-    const { node, storeId } = this.#lost
-    if (node.storeId === storeId) return node
+    const { node, storeId, isBackAsItWas } = this.#lost
+    if (node.storeId === storeId && isBackAsItWas !== true) return node
     const leader = this.#world.leader()
     const replica = leader?.core?.store.replica(rangeOne)
     if (replica === undefined) return node
@@ -240,7 +245,7 @@ export class Nemesis {
         })
         return node.name
       case 'remove':
-        return this.#remove(node, forMs)
+        return this.#remove(node, dice, forMs)
       case 'wipe':
         return this.#lose(node, () => {
           node.wipe()
@@ -376,16 +381,23 @@ export class Nemesis {
     return node.name
   }
 
-  #remove(node: SimNode, forMs: number): string | undefined {
+  /** Whether it worked or not, an operator wipes it and lets it join anew; or starts it as it is, and then lets it back in. */
+  #remove(node: SimNode, dice: Fault['dice'], forMs: number): string | undefined {
     if (this.#world.leader() === undefined) return undefined
-    return this.#lose(node, () => {
-      this.#admin(node.name, core => core.localStore.removeMember(node.name))
-      // Whether it worked or not, an operator wipes it and lets it join anew.
+    const isWiped = dice[1] % 2 === 0
+    const did = this.#lose(node, () => {
+      askLeader(this.#world, this.#prng, core => core.localStore.removeMember(node.name), removeAttemptsMax)
       this.#later(forMs + 1_000, () => {
-        node.wipe()
+        if (isWiped) node.wipe()
         node.start()
+        this.#later(isWiped ? 0 : stayOutMs, () =>
+          bringBack(this.#world, this.#prng, node, isWiped, () => {
+            if (this.#lost?.node === node) this.#lost.isBackAsItWas = true
+          }),
+        )
       })
     })
+    return did === undefined ? undefined : `${did}, ${isWiped ? 'wiped' : 'as it is'}`
   }
 
   #rotLog(node: SimNode, dice: Fault['dice'], forMs: number): string | undefined {

@@ -3,13 +3,15 @@
 
 import { strict as assert } from 'node:assert'
 import { crc32 } from 'node:zlib'
-import { asIndex, type RangeId, type ReplicaId } from '../../src/base/ids.ts'
+import { asIndex, type RangeId, type ReplicaId, systemKeyspace } from '../../src/base/ids.ts'
 import type { RangeState } from '../../src/command/range-state.ts'
 import type { RecoveredReplica } from '../../src/log/log.ts'
 import { decodeConfigurationChange } from '../../src/raft/configuration-change.ts'
 import type { Configuration, Entry, Message, RaftStatus } from '../../src/raft/types.ts'
+import { decodeChangeContext } from '../../src/range/descriptor.ts'
+import { decodeRemovedStore, removedStoreKey } from '../../src/range/removed-stores.ts'
 import type { Replica } from '../../src/range/replica.ts'
-import { Model } from './model.ts'
+import { Model, name } from './model.ts'
 import type { SimOptions } from './options.ts'
 
 interface Seen {
@@ -67,6 +69,11 @@ export class RangeChecker {
   readonly #storeOf = new Map<ReplicaId, string>()
   readonly #seen = new WeakMap<Replica, Seen>()
   readonly #unappliedBytesMax: number
+  readonly #members = new Map<ReplicaId, string>()
+  /** Replicas that a committed change removed. */
+  readonly #gone = new Set<ReplicaId>()
+  /** Stores that an operator removed, by the replica that each had. */
+  readonly #removed = new Map<string, ReplicaId>()
   #promised: Promised = { stamp: 0, index: 0 }
 
   constructor(rangeId: RangeId, start: number, options: Pick<SimOptions, 'sessionLimits' | 'limits'>) {
@@ -351,6 +358,7 @@ export class RangeChecker {
     assert.equal(entry.index, this.committed + 1, 'entries are committed in order, and none is lost')
     this.#committed.push(entry)
     this.model.apply(entry)
+    if (entry.kind === 'configuration') this.#membersChanged(entry)
     if (entry.index > this.#promised.index) this.#checkPromise(entry, this.#promised.stamp)
   }
 
@@ -360,6 +368,36 @@ export class RangeChecker {
       this.model.stampAt(entry.index) > stamp,
       `an instant given away as a promise holds against all later commits: ${entry.index} is stamped at or below ${stamp}`,
     )
+  }
+
+  /** By what is committed: who is in, who was removed, and that nobody comes back whom an operator removed. */
+  #membersChanged(entry: Entry): void {
+    const { steps, context } = decodeConfigurationChange(entry.data)
+    const { incoming, removed } = decodeChangeContext(context)
+    for (const { kind, replica } of steps) if (kind === 'remove') this.#gone.add(replica)
+    if (removed !== undefined) this.#removed.set(removed.storeId, removed.replicaId)
+    if (incoming === undefined) return
+    this.#members.set(incoming.replicaId, incoming.storeId)
+    const former = this.#removed.get(incoming.storeId)
+    if (former === undefined) return
+    const known = this.model.atIndex(name(systemKeyspace, removedStoreKey(incoming.storeId)), entry.index)
+    const record = known && decodeRemovedStore(Uint8Array.from(known.value ?? []))
+    assert.ok(
+      record?.readmitted === true && record.replicaId >= former,
+      `a store that an operator removed stays out until an operator lets it in: ${incoming.storeId} at ${entry.index}`,
+    )
+    this.#removed.delete(incoming.storeId)
+  }
+
+  /** A node ended because the cluster says that its store was removed. */
+  toldRemoved(storeId: string): void {
+    const isMember = [...this.#members].some(([replica, store]) => store === storeId && !this.#gone.has(replica))
+    assert.ok(!isMember, `only who was removed is told so: ${storeId} is a member`)
+  }
+
+  /** A node has dropped this replica. */
+  left(replica: Replica): void {
+    assert.ok(this.#gone.has(replica.replicaId), `only a replica that was removed goes: ${replica.replicaId}`)
   }
 
   /** What a leader holds to be committed was acknowledged as durable by a quorum, by both halves of a joint one. */

@@ -2,6 +2,7 @@
 
 import { strict as assert } from 'node:assert'
 import { must } from '../../src/base/assert.ts'
+import { isKvError } from '../../src/base/errors.ts'
 import { type NodeId, type RangeId, type ReplicaId, asNodeId, systemKeyspace } from '../../src/base/ids.ts'
 import { type Prng, createPrng } from '../../src/base/prng.ts'
 import { encodeRow, latestPrefix } from '../../src/mvcc/engine-keys.ts'
@@ -184,7 +185,11 @@ export class World implements NodeObserver {
 
   ended(node: SimNode, reason: unknown): void {
     this.trace.line(this.nowMs, node.name, `ended: ${reason instanceof Error ? reason.message : String(reason)}`)
-    this.#watch(() => this.onEnded(node, reason))
+    this.#watch(() => {
+      // Told so by the cluster: right whenever it was removed, and nothing that anybody has to expect.
+      if (isKvError(reason, 'removed')) this.checker(rangeOne).toldRemoved(node.storeId)
+      else this.onEnded(node, reason)
+    })
   }
 
   logged(node: SimNode, level: string, fields: object, message: string): void {
@@ -222,6 +227,8 @@ export class World implements NodeObserver {
       for (const replica of new Set([...(this.#watched.get(node) ?? []), ...replicas]))
         if (replica.stopped === undefined || this.#watched.get(node)?.has(replica) === true)
           this.checker(replica.rangeId).check(replica, node.knowsDiskFull)
+      for (const replica of this.#watched.get(node) ?? [])
+        if (!replicas.includes(replica)) this.checker(replica.rangeId).left(replica)
       this.#watched.set(node, new Set(replicas.filter(replica => replica.stopped === undefined)))
       node.logFiles.fault = fault
     }

@@ -291,6 +291,11 @@ export class FakeStore implements LocalStore {
   addMember(record: quorate.v1.INodeRecord): Promise<AdminAnswer> {
     return this.#admin({ add: record })
   }
+  /** None was ever removed here. */
+  async readmitMember(node: NodeId): Promise<AdminAnswer> {
+    if (this.state.leader !== this.node) return { kind: 'not-leader', leader: this.state.leader }
+    return { kind: 'not-found', message: `no store of ${node} was removed` }
+  }
   promoteMember(node: NodeId): Promise<AdminAnswer> {
     return this.#admin({ promote: node })
   }

@@ -81,8 +81,12 @@ export class LocalNodes implements AsyncDisposable {
     return node
   }
 
+  running(name: string): RunningNode {
+    return must(this.#running.get(name))
+  }
+
   async stopNode(name: string): Promise<void> {
-    const node = must(this.#running.get(name))
+    const node = this.running(name)
     this.#running.delete(name)
     await node.close()
   }

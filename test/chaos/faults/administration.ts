@@ -3,10 +3,13 @@
 
 import { must } from '../../../src/base/assert.ts'
 import { type Claim, type Fault, isSound, leaderNow, pick, shuffled, soundNodes, type Stage } from './fault.ts'
+import type { NodeProcess } from '../../support/node-process.ts'
 import { until } from '../../support/until.ts'
 
 const callMs = 3_000
 const rejoinLimitMs = 60_000
+/** Three election timeouts without a leader, and a leader to ask, with other troubles going on. */
+const toldLimitMs = 20_000
 
 const transfer: Fault = {
   name: 'leadership transferred',
@@ -96,19 +99,67 @@ const replace: Fault = {
         const store = await storeIdAtLeader(stage, name)
         return store !== undefined && store !== formerStore
       },
-      async heal() {
-        await victim.untilLive()
-        await until(
-          `${name} votes again`,
-          async () => {
-            if (await isVoter(stage, name)) return true
-            // By hand, as an operator would; the cluster may be quicker.
-            await client.admin.promoteMember(name, { timeoutMs: callMs }).catch(() => {})
-            return false
-          },
-          { limitMs: rejoinLimitMs, intervalMs: 200 },
-        )
+      heal: () =>
+        untilItVotes(stage, victim, async () => {
+          // A removal that was in doubt may have come late: then it was the new store that was told to go.
+          victim.wipe()
+        }),
+    }
+  },
+}
+
+/** A node that has ended is made ready and started; by hand it is promoted, as an operator would, but the cluster may be quicker. */
+async function untilItVotes(stage: Stage, victim: NodeProcess, prepare: () => Promise<void>): Promise<void> {
+  const { name } = victim
+  await until(
+    `${name} votes again`,
+    async () => {
+      if (!victim.isRunning) {
+        await prepare()
+        victim.start()
+      }
+      if (await isVoter(stage, name)) return true
+      await stage.client.admin.promoteMember(name, { timeoutMs: callMs }).catch(() => {})
+      return false
+    },
+    { limitMs: rejoinLimitMs, intervalMs: 200 },
+  )
+}
+
+/** It ends by itself, and again when it is started as it is, until an operator lets it back in. */
+const readmit: Fault = {
+  name: 'member removed, and let back in',
+  async plan(stage) {
+    const { cluster, client } = stage
+    const leader = await leaderNow(stage)
+    const before = leader && (await cluster.viewOf(leader).catch(() => undefined))
+    const victim = shuffled(stage.prng, cluster.nodes).find(node => isSound(stage, node))
+    if (before === undefined || victim === undefined || !stage.isFree('configuration')) return undefined
+    if (before.voters.length < cluster.nodes.length) return undefined
+    const { name } = victim
+    return {
+      describe: name,
+      claims: ['configuration', `process:${name}`],
+      impaired: [name],
+      lastsMaxMs: 0,
+      showsWithinMs: 30_000,
+      async inject() {
+        try {
+          await client.admin.removeMember(name, { timeoutMs: callMs })
+        } catch {
+          // Refused while others are down, or in doubt.
+          return false
+        }
+        await until(`${name} is told and ends`, () => !victim.isRunning, { limitMs: toldLimitMs })
+        victim.start()
+        return true
       },
+      verify: async () =>
+        !victim.isRunning && victim.logTail().includes(`of ${name} was removed`) && !(await isVoter(stage, name)),
+      heal: () =>
+        untilItVotes(stage, victim, async () => {
+          await client.admin.addMember(name, '', { timeoutMs: callMs }).catch(() => {})
+        }),
     }
   },
 }
@@ -144,4 +195,4 @@ const move: Fault = {
   },
 }
 
-export const administration: readonly Fault[] = [transfer, replace, move]
+export const administration: readonly Fault[] = [transfer, replace, readmit, move]

@@ -339,4 +339,50 @@ export const replicationMutants: readonly Mutant[] = [
     ],
     caughtBy: { kind: 'sim', seed: 29, kinds: membersAndCrashes, overrides: { faultEveryMs: 400 } },
   },
+  {
+    name: 'removed-joins-again',
+    rows: [0],
+    does: 'A store that an operator removed is let in again when it asks.',
+    edits: [
+      {
+        file: 'src/range/membership.ts',
+        find: 'if (removed === undefined || removed.readmitted) return undefined',
+        replace: 'if (removed?.storeId !== undefined || removed === undefined) return undefined',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['remove'] },
+  },
+  {
+    name: 'readmitted-stays-out',
+    rows: [0],
+    does: 'A store is told that it was removed although an operator has let it in again.',
+    edits: [
+      {
+        file: 'src/range/membership.ts',
+        find: 'if (removed === undefined || removed.readmitted) return undefined',
+        replace: 'if (removed === undefined) return undefined',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['remove'] },
+  },
+  {
+    name: 'unknown-taken-for-removed',
+    rows: [0],
+    does: 'A replica with a higher id than any that is known here is taken for one that was removed.',
+    edits: [{ file: 'src/range/descriptor.ts', find: 'replica < descriptor.nextReplicaId && ', replace: '' }],
+    caughtBy: { kind: 'unit', test: 'test/range/descriptor.test.ts' },
+  },
+  {
+    name: 'removal-not-written-down',
+    rows: [0],
+    does: 'A removal whose leader is lost at once is never written down: the store may come back.',
+    edits: [
+      {
+        file: 'src/range/membership.ts',
+        find: '(await this.#catchUp(replica)) ?? (await this.#settle(replica)) ?? (await work())',
+        replace: '(await this.#catchUp(replica)) ?? (await work())',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/membership.test.ts', name: 'is written down by whoever leads next' },
+  },
 ]
