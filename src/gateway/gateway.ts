@@ -143,18 +143,22 @@ export function createGateway(options: GatewayOptions): Gateway {
       const gets = request.gets ?? []
       const scans = request.scans ?? []
       const deadlineMs = deadlineOf(header)
-      const route = routeOf(header, gets[0] ?? scans[0]?.start ?? emptyKey)
+      const { history } = request
+      if (history && !isForwarded)
+        throw new KvError('invalid-argument', 'a batch of a client asks for no history: call History')
+      const route = routeOf(header, gets[0] ?? scans[0]?.start ?? history?.key ?? emptyKey)
       const writes = request.writes
-      const [written, read, scanned] = await Promise.all([
+      const [written, read, scanned, past] = await Promise.all([
         writes && writes.length > 0
           ? settle(writeBatch(header, route, writes, deadlineMs, signal, isForwarded))
           : undefined,
         gets.length > 0 ? settle(getMany(header, route, request, retryUntil(deadlineMs, signal), budget)) : undefined,
         scans.length > 0 ? settle(scanMany(header, route, request, retryUntil(deadlineMs, signal), budget)) : undefined,
+        history ? settle(readHistory(header, route, history, retryUntil(deadlineMs, signal))) : undefined,
       ])
-      const error = written?.error ?? read?.error ?? scanned?.error
+      const error = written?.error ?? read?.error ?? scanned?.error ?? past?.error
       if (error?.code === 'internal') logger.error({ error, id }, 'a batch failed on a bug')
-      const clocks = [written, read, scanned].map(part => part?.value?.clock ?? 0)
+      const clocks = [written, read, scanned, past].map(part => part?.value?.clock ?? 0)
       const seen = Math.max(...clocks) as Timestamp
       return {
         id,
@@ -164,6 +168,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         items: (read?.value?.items ?? []) as quorate.v1.IKeyVersion[],
         getsLeft: read?.value === undefined ? 0 : gets.length - read.value.items.length,
         pages: scanned?.value?.pages ?? [],
+        history: past?.value === undefined ? null : { items: [...past.value.items], more: past.value.more },
       }
     } catch (thrown) {
       const error = toKvError(thrown)
@@ -243,6 +248,14 @@ export function createGateway(options: GatewayOptions): Gateway {
       }),
     )
     return { pages, clock }
+  }
+
+  function readHistory(header: CallHeader, route: Route, request: quorate.v1.IHistoryRequest, retry: Retry) {
+    const key = checkKey(request.key, limits)
+    const limit = Math.min(request.limit || limits.historyDefault, limits.historyMax)
+    const before = safeInteger('before', request.before) as Timestamp
+    const size = { limit, bytesMax: limits.historyBytesMax }
+    return reader.history(readOf(header, route, undefined), key, size, before, retry)
   }
 
   function pageKeysOf(scan: quorate.v1.IScanRequest): number {
@@ -334,11 +347,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       const header = parse(request.header)
       const key = checkKey(request.key, limits)
       const route = routeOf(header, key)
-      const limit = Math.min(request.limit || limits.historyDefault, limits.historyMax)
-      const before = safeInteger('before', request.before) as Timestamp
-      const read = readOf(header, route, undefined)
-      const size = { limit, bytesMax: limits.historyBytesMax }
-      const done = await reader.history(read, key, size, before, retryUntil(deadlineOf(header), signal))
+      const done = await readHistory(header, route, request, retryUntil(deadlineOf(header), signal))
       return { header: responseHeader(route, done.clock), items: [...done.items], more: done.more }
     },
     scan,

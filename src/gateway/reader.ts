@@ -91,15 +91,20 @@ export class Reader {
   history(read: RoutedRead, key: Uint8Array, size: PageSize, before: Timestamp, retry: Retry): Promise<HistoryDone> {
     const { store } = this.#options
     const request = { ...withoutRoute(read), ...callerOf(retry), ...size, key, before: before || timestampMax }
-    return this.#ask(read, retry, () => store.history(request), undefined)
+    return this.#ask(
+      read,
+      retry,
+      () => store.history(request),
+      target => this.#forwardHistory(target, read, { key, limit: size.limit, before }, retry),
+    )
   }
 
-  /** Throws KvError. `elsewhere`: how to ask another node when this one holds no replica, or one whose state is not to be trusted. */
+  /** Throws KvError. `elsewhere` asks another node when this one holds no replica, or one whose state is not to be trusted. */
   async #ask<Done extends { readonly kind: 'done' | 'not-read' }>(
     read: RoutedRead,
     retry: Retry,
     here: () => Promise<Done | Refusal>,
-    elsewhere: ((target: NodeId) => Promise<Done>) | undefined,
+    elsewhere: (target: NodeId) => Promise<Done>,
   ): Promise<Done> {
     for (;;) {
       let error: KvError
@@ -108,7 +113,7 @@ export class Reader {
       const refusal = answer as Refusal
       error = refusalToError(refusal, this.#options.addressOf)
       const mayOthers = refusal.kind === 'no-replica' || refusal.kind === 'damaged'
-      if (mayOthers && elsewhere !== undefined && read.hops === 0) {
+      if (mayOthers && read.hops === 0) {
         try {
           return await this.#askOthers(read, elsewhere)
         } catch (thrown) {
@@ -171,10 +176,23 @@ export class Reader {
     }
   }
 
+  async #forwardHistory(
+    target: NodeId,
+    read: RoutedRead,
+    history: quorate.v1.IHistoryRequest,
+    retry: Retry,
+  ): Promise<HistoryDone> {
+    const response = await this.#forward(target, read, { history }, retry)
+    const clock = (response.header?.clock ?? timestampZero) as Timestamp
+    const { history: page } = response
+    if (!page) throw new KvError('unavailable', `${target} read nothing of the history`)
+    return { kind: 'done', items: page.items ?? [], more: page.more ?? false, clock }
+  }
+
   async #forward(
     target: NodeId,
     read: RoutedRead,
-    asked: Pick<quorate.v1.IBatchRequest, 'gets' | 'scans'>,
+    asked: Pick<quorate.v1.IBatchRequest, 'gets' | 'scans' | 'history'>,
     retry: Retry,
   ): Promise<quorate.v1.IBatchResponse> {
     const { peers, clock } = this.#options

@@ -365,6 +365,32 @@ describe('reads', () => {
     expect(response.items?.map(item => item.deleted ?? false)).toEqual([false, true])
     expect(response.more).toBe(true)
   })
+
+  it.each([{ kind: 'no-replica' }, { kind: 'damaged', message: 'quarantined' }] as const)(
+    'of history, at a node that answers $kind, are asked of others, with all that was asked',
+    async refusal => {
+      const { at } = createFakeCluster(['n1', 'n2', 'n3'])
+      const put = await at('n1').gateway.put({ op: { key: key('a'), value: key('1') } })
+      await at('n1').gateway.put({ op: { key: key('a'), value: key('2') } })
+      await at('n1').gateway.put({ op: { key: key('a'), value: key('3') } })
+      const newest = await at('n1').gateway.history({ key: key('a'), limit: 1 })
+      const [first] = newest.items ?? []
+      for (const node of ['n1', 'n2']) at(node).store.readRefusals.push(refusal)
+      const before = first?.timestamp ?? 0
+      const response = await at('n2').gateway.history({ key: key('a'), limit: 1, before })
+      expect(response.items?.map(item => Buffer.from(item.value ?? []).toString())).toEqual(['2'])
+      expect(response.more).toBe(true)
+      expect(response.header?.clock).toBeGreaterThan(put.header?.clock ?? 0)
+      // One after the other, as long as those asked are damaged as well.
+      if (refusal.kind === 'damaged') expect(at('n2').peers.forwards.map(({ to }) => to)).toEqual(['n1', 'n3'])
+    },
+  )
+
+  it('of history are no part of a batch of a client', async () => {
+    const { at } = createFakeCluster()
+    const response = await at('n1').gateway.batch({ history: { key: key('a') } })
+    expect(response.error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('History') })
+  })
 })
 
 describe('a scan', () => {

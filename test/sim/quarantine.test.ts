@@ -17,8 +17,12 @@ const limits = { ...defaultLimits, engineFlushMs: 50, logRetainedBytes: 1, drain
 
 const replicaOf = (node: SimNode): Replica => must(node.core?.store.replica(rangeOne))
 
-function quarantine(node: SimNode): void {
-  must(node.clock).arrive(() => must(node.core).store.quarantine(replicaOf(node), 'on purpose'))
+/** `then` runs in the same tick. */
+function quarantine(node: SimNode, then: () => void = () => {}): void {
+  must(node.clock).arrive(() => {
+    must(node.core).store.quarantine(replicaOf(node), 'on purpose')
+    then()
+  })
 }
 
 /** Three nodes, of which the first leads and all hold the same. */
@@ -75,8 +79,14 @@ describe('a quarantined replica', () => {
     const [leader] = [scenario.node(0)]
     const allow = withoutSnapshots(leader)
     const { term } = replicaOf(leader)
-    quarantine(leader)
+    // Its core leads until the one that it hands over to does, but nobody is sent to it any more.
+    const atOnce: unknown[] = []
+    quarantine(leader, () => {
+      const { isLeader, leaderNode } = replicaOf(leader)
+      atOnce.push(isLeader, leaderNode, must(leader.core).localStore.leaderOf(rangeOne))
+    })
     await scenario.world.until('another leads', limitMs, () => scenario.world.leader() !== undefined)
+    expect(atOnce).toEqual([false, undefined, undefined])
     // By a transfer: nobody had to miss a leader first.
     expect(scenario.term()).toBe(term + 1)
     expect(replicaOf(leader)).toMatchObject({ isQuarantined: true, leaderNode: undefined, isLeader: false })
