@@ -1,5 +1,6 @@
 // Three real nodes in this process. Two of them run all the time and know the truth; the third is started again and again on
-// a copy of its data directory that was damaged, and watched: it refuses, it quarantines, or it comes to equal state.
+// a copy of its data directory that was damaged, and watched: it refuses, or it comes to equal state, whether its replica was
+// quarantined and rebuilt by the others on the way or not.
 //
 // No client writes during trials: going back to the copy takes nothing away that anybody was promised.
 
@@ -18,9 +19,12 @@ export const victim = 'n3'
 const prefix = 'damage/'
 const keyCount = 240
 const rounds = 6
+/** A replica that was rebuilt and is quarantined again waits for longer and longer. */
+const rebuildsMax = 2
 const remedy = /[Ww]ipe the (data )?directory|start the node with an empty one|Give .* with --data|give .* with --data/
 
-export type Outcome = 'refused' | 'quarantined' | 'repaired' | 'WRONG'
+/** `rebuilt`: it was quarantined, and its peers rebuilt it, with nobody's help. */
+export type Outcome = 'refused' | 'rebuilt' | 'repaired' | 'WRONG'
 
 export interface TrialResult {
   readonly outcome: Outcome
@@ -32,21 +36,28 @@ export class DamageLab implements AsyncDisposable {
   readonly nodes: LocalNodes
   readonly truth: Truth
   readonly #client: Client
+  /** What the victim said of its quarantines in the trial under way. */
+  readonly #quarantines: string[]
 
-  private constructor(nodes: LocalNodes, truth: Truth, client: Client) {
+  private constructor(nodes: LocalNodes, truth: Truth, client: Client, quarantines: string[]) {
     this.nodes = nodes
     this.truth = truth
     this.#client = client
+    this.#quarantines = quarantines
   }
 
   static async open(seed: number): Promise<DamageLab> {
     // Small segments, and tables from every restart: much to damage in few bytes.
     const set = ['logSegmentBytes=1048576', 'engineFlushMs=50']
-    const nodes = await LocalNodes.cluster({ size: 3, flags: { set, 'election-timeout': '500' } })
+    const quarantines: string[] = []
+    const onLine = (name: string, line: string): void => {
+      if (name === victim && line.includes('this replica is quarantined')) quarantines.push(line.trim())
+    }
+    const nodes = await LocalNodes.cluster({ size: 3, flags: { set, 'election-timeout': '500' }, onLine })
     try {
       const client = nodes.client()
       const keys = await load(nodes, client, createPrng(seed))
-      return new DamageLab(nodes, await Truth.read(client, keys), client)
+      return new DamageLab(nodes, await Truth.read(client, keys), client, quarantines)
     } catch (error) {
       await nodes[Symbol.asyncDispose]()
       throw error
@@ -83,6 +94,7 @@ export class DamageLab implements AsyncDisposable {
     rmSync(this.data, { recursive: true, force: true })
     cpSync(from, this.data, { recursive: true })
     await spoil(this.data)
+    this.#quarantines.length = 0
     try {
       await within('the victim starts or refuses', 20_000, this.nodes.startNode(victim))
     } catch (error) {
@@ -123,40 +135,62 @@ export class DamageLab implements AsyncDisposable {
     return (await this.#client.admin.status()).ranges[0]?.leader
   }
 
-  /** Every read from the victim is compared with the truth: those before it has caught up, and everything afterwards. */
+  /**
+   * Every read from the victim is compared with the truth: those before it has caught up, and everything afterwards. Where one
+   * finds damage, another node answers; and all is read again once the victim is rebuilt.
+   */
   async #watch(): Promise<TrialResult> {
     const node = new NodeClient(this.nodes.flagsOf(victim).listen as string)
+    const quarantines = this.#quarantines
     try {
       const early = this.truth.wrongAsPrefix(await node.scanStale(prefix))
       if (early !== undefined) return { outcome: 'WRONG', detail: `while it caught up: ${early}` }
-      await this.#untilEqual(node)
-      const stale = this.truth.wrongAt(this.truth.newest, await node.scanStale(prefix))
-      if (stale !== undefined) return { outcome: 'WRONG', detail: `stale read: ${stale}` }
-      for (const at of this.truth.instants(8)) {
-        const items = await node.scan(prefix, { kind: quorate.v1.ReadKind.READ_KIND_AT, at })
-        const wrong = this.truth.wrongAt(at, items)
-        if (wrong !== undefined) return { outcome: 'WRONG', detail: `read of the past: ${wrong}` }
+      for (;;) {
+        await this.#untilEqual()
+        const known = quarantines.length
+        const wrong = await this.#wrongReads(node)
+        if (wrong !== undefined) return { outcome: 'WRONG', detail: wrong }
+        const unequal = await this.#wrongRows()
+        if (quarantines.length > rebuildsMax) return { outcome: 'WRONG', detail: quarantines.join('; ') }
+        if (quarantines.length > known) continue
+        if (unequal !== undefined) return { outcome: 'WRONG', detail: unequal }
+        const [first] = quarantines
+        if (first !== undefined) return { outcome: 'rebuilt', detail: first }
+        return { outcome: 'repaired', detail: 'equal state hash, equal rows, equal contents' }
       }
-      return { outcome: 'repaired', detail: 'equal state hash, equal contents' }
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error)
-      return { outcome: isDamage(detail) ? 'quarantined' : 'WRONG', detail }
+      return { outcome: 'WRONG', detail: [detail, ...quarantines].join('; ') }
     } finally {
       node.close()
     }
   }
 
+  async #wrongReads(node: NodeClient): Promise<string | undefined> {
+    const stale = this.truth.wrongAt(this.truth.newest, await node.scanStale(prefix))
+    if (stale !== undefined) return `stale read: ${stale}`
+    for (const at of this.truth.instants(8)) {
+      const items = await node.scan(prefix, { kind: quorate.v1.ReadKind.READ_KIND_AT, at })
+      const wrong = this.truth.wrongAt(at, items)
+      if (wrong !== undefined) return `read of the past: ${wrong}`
+    }
+    return undefined
+  }
+
+  /** Each replica reads all its rows. */
+  async #wrongRows(): Promise<string | undefined> {
+    const { equal, replicas } = await this.#client.admin.checksum({ timeoutMs: 20_000 })
+    return equal ? undefined : `unequal rows: ${JSON.stringify(replicas)}`
+  }
+
   /** Nothing is written meanwhile, so the applied indexes meet, and with them the state hashes must. */
-  async #untilEqual(node: NodeClient): Promise<void> {
+  async #untilEqual(): Promise<void> {
     const unequal = new Set<string>()
     await until('the victim has caught up', async () => {
-      const refusal = await node.get(`${prefix}00000`, quorate.v1.ReadKind.READ_KIND_STALE).then(
-        () => '',
-        (error: unknown) => String(error),
-      )
-      if (isDamage(refusal)) return true
       const [range] = (await this.#client.admin.status()).ranges
       const replicas = range?.replicas ?? []
+      // What a quarantined one says of its state counts for nothing.
+      if (replicas.some(replica => replica.trouble !== '')) throw new Error(JSON.stringify(replicas))
       const isLevel = new Set(replicas.map(replica => replica.applied)).size === 1
       if (isLevel && new Set(replicas.map(replica => replica.hash)).size > 1)
         unequal.add(replicas.map(replica => `${replica.node} ${replica.hash}`).join(', '))
@@ -171,7 +205,7 @@ export class DamageLab implements AsyncDisposable {
   async finish(): Promise<string[]> {
     const wrong: string[] = []
     const last = await this.trial(() => {})
-    if (last.outcome !== 'repaired') wrong.push(`the undamaged copy: ${last.detail}`)
+    if (last.outcome !== 'repaired') wrong.push(`the undamaged copy: ${last.outcome}: ${last.detail}`)
     for (const name of this.nodes.names.filter(name => name !== victim)) {
       const node = new NodeClient(this.nodes.flagsOf(name).listen as string)
       const problem = this.truth.wrongAt(this.truth.newest, await node.scanStale(prefix))
@@ -217,8 +251,6 @@ async function load(nodes: LocalNodes, client: Client, random: Prng): Promise<re
   cpSync(nodes.dataOf(victim), folderOf('whole'), { recursive: true })
   return keys
 }
-
-const isDamage = (text: string): boolean => /quarantined|is damaged/.test(text)
 
 /** Half of them compress. */
 function value(random: Prng): string {

@@ -18,7 +18,7 @@ export interface MatrixRow {
   readonly file: string
   readonly damage: string
   refused: number
-  quarantined: number
+  rebuilt: number
   repaired: number
   WRONG: number
 }
@@ -40,7 +40,7 @@ export async function runMatrix(lab: DamageLab, options: MatrixOptions): Promise
     if (result.outcome === 'WRONG') wrong.push(text)
   }
   const newRow = (file: string, how: string): MatrixRow => {
-    const row: MatrixRow = { file, damage: how, refused: 0, quarantined: 0, repaired: 0, WRONG: 0 }
+    const row: MatrixRow = { file, damage: how, refused: 0, rebuilt: 0, repaired: 0, WRONG: 0 }
     rows.push(row)
     return row
   }

@@ -15,6 +15,6 @@ test('whatever happens to a file of one node, it refuses or comes to equal state
   })
   expect(wrong).toEqual([])
   // Every kind of damage was there, and what LevelDB would have taken as it is was refused.
-  expect(rows.every(row => row.refused + row.quarantined + row.repaired > 0)).toBe(true)
+  expect(rows.every(row => row.refused + row.rebuilt + row.repaired > 0)).toBe(true)
   for (const row of rows.filter(({ file }) => file === 'table')) expect(row.refused, row.damage).toBe(2)
 }, 120_000)

@@ -15,6 +15,8 @@ import { until } from './until.ts'
 export interface LocalNodesOptions {
   readonly size: number
   readonly flags?: Readonly<Record<string, string | readonly string[]>>
+  /** Is told of every warning and error that a node logs, as a line of JSON. */
+  readonly onLine?: (name: string, line: string) => void
 }
 
 export class LocalNodes implements AsyncDisposable {
@@ -76,7 +78,12 @@ export class LocalNodes implements AsyncDisposable {
   /** `changes` hold for this start alone. */
   async startNode(name: string, changes: LocalNodesOptions['flags'] = {}): Promise<RunningNode> {
     const config = parseConfig({ ...this.flagsOf(name), ...changes }, {})
-    const node = await startNode(config, pino({ level: process.env.NODE_LOG ?? 'silent' }))
+    const { onLine } = this.#options
+    const logger =
+      onLine === undefined
+        ? pino({ level: process.env.NODE_LOG ?? 'silent' })
+        : pino({ level: 'warn' }, { write: line => onLine(name, line) })
+    const node = await startNode(config, logger)
     this.#running.set(name, node)
     return node
   }
