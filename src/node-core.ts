@@ -7,6 +7,7 @@
 import { KvError } from './base/errors.ts'
 import { ResourceStack } from './resource-stack.ts'
 import type { ClusterId } from './base/ids.ts'
+import { startAnew } from './base/remedies.ts'
 import { createPrng } from './base/prng.ts'
 import { ClusterMembership } from './cluster-membership.ts'
 import { commandVersionMax, commandVersionMin } from './command/entry.ts'
@@ -65,7 +66,7 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   const onFatal = (error: unknown): void => {
     // At once: whoever embeds the node may take its time to end it.
     halt()
-    ports.onFatal(error)
+    ports.onFatal(withRemedy(error))
   }
   const engine = createSerialEngine(ports.engine, onFatal)
   resources.defer(() => engine.close())
@@ -334,4 +335,11 @@ async function handOver(store: Store, localStore: LocalStore, clock: Clock, dead
     if (clock.monotonicMs() > deadlineMs) return
     await localStore.transferLeader(replica.rangeId, undefined)
   }
+}
+
+/** What the engine cannot even clear is not mended in place: whoever finds the node ended is to know what to do. */
+function withRemedy(error: unknown): unknown {
+  if (!(error instanceof DamageError)) return error
+  const message = `the state engine is damaged, and this node cannot mend it: ${error.message}. ${startAnew}`
+  return new KvError('damaged', message, { cause: error })
 }

@@ -82,6 +82,13 @@ export class Quarantines {
     void this.#options.flush().catch(() => {})
   }
 
+  /** Damage was met while a snapshot came in. */
+  damaged(replica: Replica, error: DamageError): void {
+    // An engine that cannot be cleared is none to rebuild a replica in.
+    if (replica.isQuarantined) this.#options.onFatal(error)
+    else this.begin(replica, error.message)
+  }
+
   /** At a start. False: this replica is healthy as far as its state's own record can tell. */
   async maybeOpen({ rangeId, replicaId, log, hardState }: RecoveredReplica): Promise<boolean> {
     const { versions, hybridClock, open, flush } = this.#options

@@ -9,7 +9,7 @@ import { KvError, isKvError } from '../base/errors.ts'
 import { startAnew } from '../base/remedies.ts'
 import { type RangeId, type ReplicaId, asRangeId } from '../base/ids.ts'
 import { RangeState } from '../command/range-state.ts'
-import type { Engine, EngineBatchOperation } from '../engine/engine.ts'
+import { DamageError, type Engine, type EngineBatchOperation } from '../engine/engine.ts'
 import { prefixSpan } from '../mvcc/engine-keys.ts'
 import { clearRange, importRange } from '../mvcc/range-import.ts'
 import type { VersionStore } from '../mvcc/version-store.ts'
@@ -29,8 +29,12 @@ export interface SnapshotIntakeOptions {
   readonly clock: Clock
   /** The state of the range is another one from now on. */
   readonly onInstalled: () => Promise<void>
-  /** What the spool holds takes the place of a state that is not to be trusted; true once it has. */
-  readonly rebuild: (replica: Replica, snapshot: IncomingSnapshot) => Promise<boolean>
+  readonly quarantines: {
+    /** What is damaged in the engine is in the way of what came. */
+    damaged(replica: Replica, error: DamageError): void
+    /** What the spool holds takes the place of a state that is not to be trusted; true once it has. */
+    rebuild(replica: Replica, snapshot: IncomingSnapshot): Promise<boolean>
+  }
 }
 
 export class SnapshotIntake {
@@ -119,7 +123,7 @@ export class SnapshotIntake {
   async #rebuild(replica: Replica, snapshot: IncomingSnapshot): Promise<boolean> {
     if (!replica.mayRebuild(snapshot.from, snapshot.term, snapshot.meta)) return false
     await this.#take(replica, snapshot.chunks)
-    return this.#options.rebuild(replica, snapshot)
+    return this.#options.quarantines.rebuild(replica, snapshot)
   }
 
   async #take(replica: Replica, chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -130,6 +134,9 @@ export class SnapshotIntake {
     try {
       if (replica.state.appliedIndex > 0 || replica.isQuarantined) await this.#spool.fill(wanted)
       else await this.#putInPlace(wanted)
+    } catch (error) {
+      if (error instanceof DamageError) this.#options.quarantines.damaged(replica, error)
+      throw error
     } finally {
       isTaken = true
     }

@@ -486,8 +486,8 @@ export class Store implements ReplicaHost {
     const known = this.#intakes.get(rangeId)
     if (known !== undefined) return known
     const onInstalled = async (): Promise<void> => this.#options.onSystemInstalled?.()
-    const rebuild = (replica: Replica, snapshot: IncomingSnapshot) => this.#quarantines.rebuild(replica, snapshot)
-    const intake = new SnapshotIntake({ ...this.#options, rangeId, onInstalled, rebuild })
+    const quarantines = this.#quarantines
+    const intake = new SnapshotIntake({ ...this.#options, rangeId, onInstalled, quarantines })
     this.#intakes.set(rangeId, intake)
     return intake
   }

@@ -2,9 +2,10 @@
 // peers, whether it followed or led.
 
 import { randomBytes } from 'node:crypto'
-import { closeSync, openSync, readSync, readdirSync, statSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readSync, readdirSync, renameSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { startAnew } from '../../src/base/remedies.ts'
 import { quorate } from '../../src/proto/quorate.js'
 import { LocalNodes } from '../support/local-nodes.ts'
 import { NodeClient } from '../support/node-client.ts'
@@ -91,4 +92,51 @@ test('tables that rot under a follower, and then under a leader, cost nobody an 
     expect(refused).toBeUndefined()
     expect(done).toBeGreaterThan(10)
   }
+}, 90_000)
+
+/** Makes blocks of ours undecodable: LevelDB cannot tell which keys were in them. */
+function ruin(folder: string): number {
+  let ruined = 0
+  for (const path of tablesOf(folder)) {
+    const bytes = Buffer.alloc(statSync(path).size)
+    const file = openSync(path, 'r+')
+    readSync(file, bytes)
+    const at = bytes.indexOf('rot/')
+    if (at >= 0) ruined += writeSync(file, Buffer.alloc(Math.min(8_192, bytes.length - at), 0xff), 0, undefined, at)
+    closeSync(file)
+  }
+  return ruined
+}
+
+test('tables that cannot even be cleared end their node, which says what to do, as the next start does; nothing is lost', async () => {
+  const set = ['limit.engineFlushMs=50', 'limit.rowCacheBytes=1048576', 'limit.blockCacheBytes=1']
+  await using nodes = await LocalNodes.cluster({ size: 3, flags: { set, 'election-timeout': '500' } })
+  const client = nodes.client()
+  await Promise.all(Array.from({ length: keyCount }, (_, at) => client.put(keyOf(at), values[at] as string)))
+  const leader = (await client.admin.status()).ranges[0]?.leader ?? ''
+  const sick = nodes.names.find(name => name !== leader) as string
+  await nodes.stopNode(sick)
+  const running = await nodes.startNode(sick)
+  await nodes.allVote()
+  expect(ruin(nodes.dataOf(sick))).toBeGreaterThan(0)
+  const node = new NodeClient(nodes.flagsOf(sick).listen as string)
+  const reading = (async () => {
+    for (let at = 0; at < keyCount; at++) await node.get(keyOf(at), quorate.v1.ReadKind.READ_KIND_STALE)
+  })()
+  const { code, reason } = await running.done
+  await reading.catch(() => {})
+  node.close()
+  expect({ code, reason }).toEqual({ code: 1, reason: expect.stringContaining(startAnew) })
+  await nodes.stopNode(sick)
+  await expect(nodes.startNode(sick)).rejects.toMatchObject({
+    code: 'data-directory',
+    message: expect.stringContaining(startAnew),
+  })
+  const found = await Promise.all(Array.from({ length: keyCount }, (_, at) => client.get(keyOf(at))))
+  expect(found.map(value => Buffer.from(value ?? []).toString())).toEqual(values)
+  // What it says.
+  renameSync(nodes.dataOf(sick), `${nodes.dataOf(sick)}-aside`)
+  await nodes.startNode(sick)
+  await nodes.allVote()
+  expect(await client.admin.checksum({ timeoutMs: 20_000 })).toMatchObject({ equal: true })
 }, 90_000)

@@ -77,8 +77,8 @@ async function createReceiver(applied: number) {
   } as unknown as Replica
   let installs = 0
   const onInstalled = async () => void installs++
-  const rebuild = async () => false
-  const intake = new SnapshotIntake({ rangeId, engine, versions, clock: systemClock, onInstalled, rebuild })
+  const quarantines = { damaged: () => {}, rebuild: async () => false }
+  const intake = new SnapshotIntake({ rangeId, engine, versions, clock: systemClock, onInstalled, quarantines })
   return {
     engine,
     versions,

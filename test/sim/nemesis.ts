@@ -10,6 +10,7 @@ import { type Fault, type FaultKind, thinLane } from './faults.ts'
 import type { EngineOperation } from './sim-engine.ts'
 import { type SimNode, isDamage } from './sim-node.ts'
 import { askLeader, bringBack } from './operator.ts'
+import { RottenRows } from './rotten-rows.ts'
 import { sealedEnd, usedBytes } from './sealed-log.ts'
 import type { World } from './world.ts'
 
@@ -27,6 +28,7 @@ const stayOutMs = 3_000
 export class Nemesis {
   /** Faults that had an effect. */
   readonly injected = new Map<FaultKind, number>()
+  readonly rotten: RottenRows
   readonly #world: World
   readonly #prng: Prng
   /** Lost for good, until it is back under a new store id and as many vote as should. */
@@ -40,6 +42,7 @@ export class Nemesis {
   constructor(world: World, prng: Prng) {
     this.#world = world
     this.#prng = prng
+    this.rotten = new RottenRows(world, prng)
     world.onEnded = (node, reason) => this.#ended(node, reason)
   }
 
@@ -65,8 +68,9 @@ export class Nemesis {
     }
   }
 
-  /** The node that has to vote again before another may be lost. */
+  /** The node that has to vote again, or to be rebuilt, before another may be lost. */
   get lost(): SimNode | undefined {
+    if (this.rotten.node !== undefined) return this.rotten.node
     if (this.#lost === undefined) return undefined
     const { node, storeId, isBackAsItWas } = this.#lost
     if (node.storeId === storeId && isBackAsItWas !== true) return node
@@ -255,6 +259,9 @@ export class Nemesis {
         return this.#rotLog(node, dice, forMs)
       case 'rot-engine':
         return this.#rotEngine(node, dice, forMs)
+      case 'rot-rows':
+        if (this.lost !== undefined || this.#mayEnd.has(node) || !node.isMember) return undefined
+        return this.rotten.rot(node, dice)
       case 'lose-batch':
         return this.#loseBatch(node, dice)
       case 'move':

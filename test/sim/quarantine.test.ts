@@ -4,6 +4,7 @@ import { strict as assert } from 'node:assert'
 import { describe, expect, test } from 'vitest'
 import { must } from '../../src/base/assert.ts'
 import type { Replica } from '../../src/range/replica.ts'
+import { DamageError } from '../../src/engine/engine.ts'
 import { rangeOne } from '../../src/range/store.ts'
 import { defaultLimits } from '../../src/node-limits.ts'
 import { call } from './client.ts'
@@ -243,6 +244,36 @@ describe('a quarantined replica', () => {
     await scenario.checkEnd()
     scenario.close()
   })
+
+  test.each([
+    ['where the snapshot is to be kept', () => true],
+    ['where its state is to be replaced', (node: SimNode) => node.engineDisk.pairs().has(`ninstalling/${rangeOne}`)],
+  ])(
+    'ends its node, which says what to do, if the engine cannot be cleared: %s',
+    {
+      timeout: 60_000,
+    },
+    async (_, isDue) => {
+      const scenario = await open(9)
+      const sick = scenario.node(1)
+      const reasons: unknown[] = []
+      scenario.world.onEnded = (_node, reason) => reasons.push(reason)
+      sick.engineDisk.fault = operation =>
+        operation === 'read' && isDue(sick) ? new DamageError('d', 'a block of a table') : undefined
+      quarantine(sick)
+      await scenario.world.until('it ends', limitMs, () => reasons.length > 0)
+      const message: unknown = expect.stringMatching(/a block of a table.*Move this data directory aside/)
+      expect(reasons).toEqual([expect.objectContaining({ code: 'damaged', message })])
+      sick.engineDisk.fault = () => undefined
+      await scenario.putMany(3)
+      // Its disk reads well again: what was begun is ended.
+      sick.start()
+      await scenario.world.until('it is up', limitMs, () => sick.core?.store.replica(rangeOne) !== undefined)
+      await rebuilt(scenario, sick)
+      await scenario.checkEnd()
+      scenario.close()
+    },
+  )
 })
 
 describe('an entry that is applied by half', () => {

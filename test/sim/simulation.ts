@@ -71,7 +71,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
     await world.run(span.toMs)
     trace.line(world.nowMs, '!', 'the faults end')
     nemesis.end()
-    await converge(world)
+    await converge(world, nemesis)
     for (const client of [...clients, flooder]) client.stop()
     await settle(world)
     history.finish()
@@ -139,7 +139,7 @@ function areRecorded(world: World): boolean {
 }
 
 /** Faults have stopped: a leader within 10 election timeouts of the last node's start, and all of it within 60 s (PROOF.md 1). */
-async function converge(world: World): Promise<void> {
+async function converge(world: World, nemesis: Nemesis): Promise<void> {
   const beganMs = world.nowMs
   await world.until('every node is up', 15_000, () => world.nodes.every(node => node.core !== undefined))
   const electionMs = 20 * world.options.electionTimeoutMs
@@ -147,6 +147,7 @@ async function converge(world: World): Promise<void> {
   const left = (): number => Math.max(0, beganMs + convergeLimitMs - world.nowMs)
   await world.until('all nodes are members again', left(), () => areMembers(world))
   await world.until('all nodes are recorded where they are', left(), () => areRecorded(world))
+  await world.until('what rotted is rebuilt by its peers', left(), () => nemesis.rotten.node === undefined)
   const prng = createPrng(world.options.seed)
   let isWritten = false
   const write = (): void => {

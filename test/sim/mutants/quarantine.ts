@@ -173,6 +173,19 @@ export const quarantineMutants: readonly Mutant[] = [
     caughtBy: { kind: 'unit', test: simTest, name: 'asks again only after a while' },
   },
   {
+    name: 'rebuild-never-asked-for',
+    rows: [],
+    does: 'A quarantined replica waits for a snapshot that nobody knows it needs.',
+    edits: [
+      {
+        file: quarantine,
+        find: 'replica.askForState(!isPaused && !this.#unmarked.has(replica))',
+        replace: 'replica.askForState(false)',
+      },
+    ],
+    caughtBy: { kind: 'sim', seed: 1, kinds: ['rot-rows', 'kill'] },
+  },
+  {
     name: 'missing-counts-as-equal',
     rows: [75],
     does: 'A majority of those that have answered decides whose state is right.',
