@@ -8,7 +8,7 @@ import { type ClusterId, type NodeId, asClusterId, asNodeId } from './base/ids.t
 import type { Logger } from './base/logger.ts'
 import type { NodeConfig } from './config.ts'
 import type { ClusterView } from './gateway/cluster-view.ts'
-import type { NodeDirectory } from './node-ports.ts'
+import type { NodeDirectory, PeerAddresses } from './node-ports.ts'
 import type { quorate } from './proto/quorate.js'
 import { Joiner } from './range/joiner.ts'
 import type { LocalStore } from './range/local-store.ts'
@@ -282,16 +282,19 @@ export class ClusterMembership implements ClusterView {
     return createHello({ identity: () => directory.identity, record })
   }
 
-  /** The leader first, then whoever is registered, as this node dials them, then what it was told to ask. */
+  /**
+   * The leader first, then whoever is registered, as this node dials them, then what it was told to ask, and where its peers
+   * were before it was started: without its first snapshot, or with a damaged registry, it knows nobody else.
+   */
   #addressesToAsk(given: readonly string[]): string[] {
-    const { config, registry, store } = this.#options
+    const { config, directory, registry, store } = this.#options
     if (this.clusterId() === undefined) return [...given]
     const leader = store.replica(rangeOne)?.leaderNode
     const others = registry.addresses().filter(({ node }) => node !== this.node)
     const known = others
       .sort((a, b) => Number(b.node === leader) - Number(a.node === leader))
       .map(({ node, peerAddress }) => config.peers.get(node) ?? peerAddress)
-    return [...known, ...given]
+    return [...known, ...given, ...Object.values(directory.peers)]
   }
 
   #answered({ clusterId, code, message, hello }: quorate.v1.IJoinResponse): void {
@@ -320,7 +323,8 @@ export class ClusterMembership implements ClusterView {
     const { directory, registry, logger, setClusterId } = this.#options
     if (directory.identity.clusterId === undefined) {
       setClusterId(clusterId)
-      directory.joinCluster(clusterId)
+      // In one write: whoever ends before its first snapshot, and moves, must know whom to ask.
+      directory.joinCluster(clusterId, this.#peersIn(nodes))
     } else if (directory.identity.clusterId !== clusterId) {
       logger.error(
         { ours: directory.identity.clusterId, theirs: clusterId },
@@ -332,6 +336,11 @@ export class ClusterMembership implements ClusterView {
     this.#leaderKnownMs = this.#options.clock.monotonicMs()
     directory.confirmIncarnation()
     logger.info({ cluster: clusterId }, 'joined')
+  }
+
+  #peersIn(nodes: readonly quorate.v1.INodeRecord[]): PeerAddresses {
+    const others = nodes.filter(({ id }) => id !== this.node)
+    return Object.fromEntries(others.map(({ id, peerAddress }) => [id ?? '', peerAddress ?? '']))
   }
 
   /** It has a replica, knows its peers, and stands in the registry as it is: else it asks to be recorded. */

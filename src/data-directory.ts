@@ -1,5 +1,6 @@
 // A node's data directory: whose it is, and that nobody else is in it. Layout: `identity.json`, `state/` (the engine),
-// `log/` (segments). The identity is written at birth, when the node's cluster is known, and when the node has moved.
+// `log/` (segments). The identity is written at birth, when the node's cluster is known, and when the node or a
+// peer has moved.
 //
 // Invariant: a directory without a cluster id has promised nothing to anybody (DESIGN.md 5): what is left in its log and
 // state from an interrupted init or join may be thrown away.
@@ -21,11 +22,13 @@ import {
 } from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { dirname, join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { assert } from './base/assert.ts'
 import { KvError } from './base/errors.ts'
 import { startAnew } from './base/remedies.ts'
 import { type ClusterId, type NodeId, type StoreId, asClusterId, asNodeId, asStoreId } from './base/ids.ts'
+import type { PeerAddresses } from './node-ports.ts'
 import { type Lineage, firstLineage, incarnationOf, nextLineage } from './transport/incarnation.ts'
 
 export interface DirectoryIdentity {
@@ -37,6 +40,8 @@ export interface DirectoryIdentity {
   readonly place: string
   /** Where peers were told to dial it; empty: they were not. */
   readonly peerAddress: string
+  /** Where its peers were said to be. */
+  readonly peers: PeerAddresses
 }
 
 /** 2: UTF-8 keys in the engine. 3: large rows in files. 4: outlines of runs. 5: skips. 6: hashes of the whole state. */
@@ -93,6 +98,7 @@ export class DataDirectory {
       lineage: firstLineage,
       place: '',
       peerAddress: '',
+      peers: {},
     })
     directory.#write()
     return directory
@@ -111,8 +117,16 @@ export class DataDirectory {
   }
 
   /** Durable when it returns. */
-  joinCluster(clusterId: ClusterId): void {
-    this.#change({ clusterId })
+  joinCluster(clusterId: ClusterId, peers: PeerAddresses = {}): void {
+    this.#change({ clusterId, peers })
+  }
+
+  get peers(): PeerAddresses {
+    return this.#identity.peers
+  }
+
+  rememberPeers(peers: PeerAddresses): void {
+    if (!isDeepStrictEqual(peers, this.#identity.peers)) this.#change({ peers })
   }
 
   get peerAddress(): string {
@@ -252,6 +266,7 @@ function readIdentity(file: string): DirectoryIdentity {
     lineage: inner.lineage,
     place: inner.place,
     peerAddress: inner.peerAddress,
+    peers: inner.peers,
   }
 }
 

@@ -87,7 +87,10 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
   resources.defer(() => log.close())
   hybridClock = new HybridClock(() => clock.unixMs(), asTimestamp(log.recoveredCeiling))
 
-  const registry = new NodeRegistry(() => transport.setPeers(otherAddresses()))
+  const registry = new NodeRegistry(() => {
+    transport.setPeers(otherAddresses())
+    rememberPeers(ports, registry)
+  })
   const otherAddresses = () => registry.addresses().filter(address => address.node !== config.node)
   const record = (): quorate.v1.INodeRecord => {
     const addresses = ports.addresses()
@@ -273,6 +276,22 @@ export async function openNodeCore(config: NodeConfig, ports: NodePorts): Promis
       await transport.close()
     },
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
+  }
+}
+
+/** So that it knows whom to ask after a restart, also when its state does not name its peers yet, or cannot be read. */
+function rememberPeers({ directory, logger }: NodePorts, registry: NodeRegistry): void {
+  const { node, clusterId } = directory.identity
+  if (clusterId === undefined) return
+  const others = registry.addresses().filter(peer => peer.node !== node)
+  const known = Object.fromEntries(others.map(peer => [peer.node, peer.peerAddress]))
+  // A registry without its own record is not here yet, or is damaged: it says nothing of who has gone.
+  const isWhole = registry.record(node) !== undefined
+  try {
+    directory.rememberPeers(isWhole ? known : { ...directory.peers, ...known })
+  } catch (error) {
+    // The node can do without, and what was known before is still there.
+    logger.warn({ error: String(error) }, 'where the peers are could not be written to the data directory')
   }
 }
 

@@ -2,7 +2,7 @@
 // has the same node on another clock, network and disk.
 
 import type { Logger } from './base/logger.ts'
-import type { ClusterId } from './base/ids.ts'
+import type { ClusterId, NodeId } from './base/ids.ts'
 import type { SessionLimits } from './command/sessions.ts'
 import type { Engine } from './engine/engine.ts'
 import type { LogFiles } from './log/log-files.ts'
@@ -15,13 +15,20 @@ import type { PeerCalls } from './transport/peer-calls.ts'
 import type { PeerContext } from './transport/peer-context.ts'
 import type { Identity, Transport } from './transport/transport.ts'
 
+/** By the names of nodes. */
+export type PeerAddresses = Readonly<Record<NodeId, string>>
+
 /** Whose data these are. All changes are durable when they return. */
 export interface NodeDirectory {
   readonly identity: Identity
   readonly logPath: string
   /** Where peers were told to dial this node, the last time that they were told; empty: never. */
   readonly peerAddress: string
-  joinCluster(clusterId: ClusterId): void
+  /** `peers`: those who were said to be in it. */
+  joinCluster(clusterId: ClusterId, peers?: PeerAddresses): void
+  /** Where its peers were, as far as this node knew: whom it asks when nothing else says who they are. */
+  readonly peers: PeerAddresses
+  rememberPeers(peers: PeerAddresses): void
   /** The node is about to run at this place. At another one than before, its store takes a new incarnation. */
   settle(place: string, randomInt: (bound: number) => number): void
   /** From now on peers are told to dial this node there. */

@@ -120,8 +120,11 @@ export class Membership {
   }
 
   async remove(replica: Replica, node: NodeId): Promise<AdminAnswer> {
+    // Whoever has the name when it is asked for is meant. While this waits for its turn, that one may go and another join.
+    const meant = replica.descriptor.replicas.find(item => item.node === node)
     return this.#alone(replica, async () => {
       const target = replica.descriptor.replicas.find(item => item.node === node)
+      if (target !== undefined && target.replicaId !== meant?.replicaId) return joinedMeanwhile(node)
       if (target === undefined) return this.#removeAbsent(replica, node)
       const voters = replica.status().configuration.voters
       if (voters.length === 1 && voters[0] === target.replicaId)
@@ -351,4 +354,12 @@ function changeOf(steps: readonly ConfigurationStep[], context: ChangeContext): 
  */
 function inherited(node: string): AdminAnswer {
   return { kind: 'conflict', message: `an earlier leader was adding ${node}, and has; try again` }
+}
+
+/** A store that joins while its name waits to be removed is not the one that an operator wanted out. */
+function joinedMeanwhile(node: string): AdminAnswer {
+  return {
+    kind: 'conflict',
+    message: `${node} has joined since its removal was asked for; to remove it all the same, ask again`,
+  }
 }

@@ -100,6 +100,16 @@ describe.each([
     expect(start().peerAddress).toBe('n1:7201')
   })
 
+  it('remembers where its peers were, from the moment in which it joins', () => {
+    const { open: start } = openMachine()
+    expect(start().peers).toEqual({})
+    start().joinCluster(clusterId, { [asNodeId('n2')]: 'n2:7201' })
+    expect(start().peers).toEqual({ n2: 'n2:7201' })
+    start().rememberPeers({ [asNodeId('n2')]: 'n2:7301', [asNodeId('n3')]: 'n3:7201' })
+    expect(start().peers).toEqual({ n2: 'n2:7301', n3: 'n3:7201' })
+    expect(start().identity.clusterId).toBe(clusterId)
+  })
+
   it('throws the log away, all of it or none being there, and stays who it is', () => {
     const { open: start, write, names } = openMachine()
     const directory = start()

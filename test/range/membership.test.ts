@@ -60,6 +60,22 @@ test('a store that was removed stays out until it is let back in, however often 
   expect(await membership.add(replica, itself)).toMatchObject({ kind: 'removed' })
 })
 
+test('a removal that waited for its turn does not remove who joined under the name meanwhile', async () => {
+  const leader = new FakeLeader()
+  const { membership, replica } = leader
+  expect(await membership.add(replica, formerSelf)).toEqual({ kind: 'done' })
+  const joining = membership.add(replica, itself)
+  // It has its turn by then.
+  await Promise.resolve()
+  const removal = membership.remove(replica, n2)
+  expect(await joining).toEqual({ kind: 'done' })
+  membership.tick([])
+  expect(await removal).toMatchObject({ kind: 'conflict', message: expect.stringContaining('ask again') })
+  expect(leader.stores).toEqual([storeIdOf(itself)])
+  expect(await membership.remove(replica, n2)).toEqual({ kind: 'done' })
+  expect(leader.stores).toEqual([])
+})
+
 test('a node with another store is somebody else than the one that was removed', async () => {
   const leader = new FakeLeader()
   const { membership, replica } = leader

@@ -2,7 +2,7 @@
 
 import { assert } from '../../src/base/assert.ts'
 import { type ClusterId, type NodeId, type StoreId, asStoreId } from '../../src/base/ids.ts'
-import type { NodeDirectory } from '../../src/node-ports.ts'
+import type { NodeDirectory, PeerAddresses } from '../../src/node-ports.ts'
 import { firstLineage, incarnationOf, nextLineage } from '../../src/transport/incarnation.ts'
 import type { Identity } from '../../src/transport/transport.ts'
 import type { FakeLogFiles } from '../log/fake-log-files.ts'
@@ -13,6 +13,7 @@ export class SimDirectory implements NodeDirectory {
   #identity: Identity
   #place = ''
   #peerAddress = ''
+  #peers: PeerAddresses = {}
 
   constructor(node: NodeId, storeId: StoreId, files: FakeLogFiles) {
     this.#files = files
@@ -23,8 +24,17 @@ export class SimDirectory implements NodeDirectory {
     return this.#identity
   }
 
-  joinCluster(clusterId: ClusterId): void {
+  joinCluster(clusterId: ClusterId, peers: PeerAddresses = {}): void {
     this.#identity = { ...this.#identity, clusterId }
+    this.#peers = peers
+  }
+
+  get peers(): PeerAddresses {
+    return this.#peers
+  }
+
+  rememberPeers(peers: PeerAddresses): void {
+    this.#peers = peers
   }
 
   get peerAddress(): string {

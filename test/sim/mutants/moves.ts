@@ -5,6 +5,7 @@ import type { Mutant } from './mutant.ts'
 const cluster = 'src/cluster-membership.ts'
 const judge = 'src/range/move-judge.ts'
 const registry = 'src/range/node-registry.ts'
+const youngTest = 'test/sim/young-movers.test.ts'
 
 export const moveMutants: readonly Mutant[] = [
   {
@@ -19,6 +20,45 @@ export const moveMutants: readonly Mutant[] = [
       },
     ],
     caughtBy: { kind: 'sim', seed: 3, kinds: ['move'] },
+  },
+  {
+    name: 'joined-forgets-peers',
+    rows: [],
+    does: 'What a node was told of its peers when it joined is forgotten with its process.',
+    edits: [
+      {
+        file: cluster,
+        find: 'return [...known, ...given, ...Object.values(directory.peers)]',
+        replace: 'return [...known, ...given, ...Object.values(directory.peers).slice(99)]',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: youngTest, name: 'who was told of its peers when it joined' },
+  },
+  {
+    name: 'empty-registry-forgets-peers',
+    rows: [],
+    does: 'A registry that is not here yet passes for one without peers, and those known before are forgotten.',
+    edits: [
+      {
+        file: 'src/node-core.ts',
+        find: 'isWhole ? known : { ...directory.peers, ...known }',
+        replace: 'isWhole ? known : { ...known }',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: youngTest, name: 'read back an empty registry' },
+  },
+  {
+    name: 'late-removal-by-name',
+    rows: [],
+    does: 'A removal that waited for its turn removes whoever has joined under the name meanwhile.',
+    edits: [
+      {
+        file: 'src/range/membership.ts',
+        find: 'if (target !== undefined && target.replicaId !== meant?.replicaId) return joinedMeanwhile(node)',
+        replace: 'if (target !== undefined && meant === null) return joinedMeanwhile(node)',
+      },
+    ],
+    caughtBy: { kind: 'unit', test: 'test/range/membership.test.ts', name: 'a removal that waited for its turn' },
   },
   {
     name: 'moved-peers-not-dialled',
