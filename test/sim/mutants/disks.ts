@@ -37,7 +37,7 @@ export const diskMutants: readonly Mutant[] = [
           '            void this.#options.engine.write(replica.state.takeDirty(this.versions))\n            return []\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 6 },
   },
   {
     name: 'acknowledged-before-sync',
@@ -64,7 +64,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'replica === this.#state.id ? this.#state.log.lastIndex : (this.#progress',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1, kinds: crashes, overrides: slowDisks },
+    caughtBy: { kind: 'sim', seed: 5, kinds: crashes, overrides: slowDisks },
   },
   {
     name: 'write-error-ignored',
@@ -272,7 +272,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'later: limit < 0 ? findFlush(buffer, at, seed, limit) : undefined }',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1, kinds: ['rot-log'], overrides: manyClients },
+    caughtBy: { kind: 'sim', seed: 5, kinds: ['rot-log'], overrides: manyClients },
   },
   {
     name: 'damage-cut-as-torn-tail-in-a-matrix',
@@ -356,7 +356,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: 'expected.length < 0',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1 },
+    caughtBy: { kind: 'sim', seed: 12 },
   },
   {
     name: 'all-flush-together',
@@ -382,7 +382,7 @@ export const diskMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 6, kinds: ['rot-engine', 'kill'], overrides: manyClients },
+    caughtBy: { kind: 'sim', seed: 8, kinds: ['rot-engine', 'kill'], overrides: manyClients },
   },
   {
     name: 'applies-before-own-disk',

@@ -45,7 +45,7 @@ export const electionMutants: readonly Mutant[] = [
         replace: "state.outbox.send({\n      kind: 'request-vote',",
       },
     ],
-    caughtBy: { kind: 'sim', seed: 1, kinds: crashes, overrides: slowDisks },
+    caughtBy: { kind: 'sim', seed: 7, kinds: crashes, overrides: slowDisks },
   },
   {
     name: 'own-vote-not-saved',
@@ -117,7 +117,7 @@ export const electionMutants: readonly Mutant[] = [
         replace: '',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 2, kinds: crashes, overrides: slowDisks },
+    caughtBy: { kind: 'sim', seed: 1, kinds: crashes, overrides: slowDisks },
   },
   {
     name: 'commits-older-terms-in-figure-8',

@@ -43,7 +43,7 @@ export const readMutants: readonly Mutant[] = [
         replace: 'if (isSoleVoter(state.configuration, state.id) || read.index >= 0) this.#answer(read, true)',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 2, kinds: staleLeaders, overrides: manyClients },
+    caughtBy: { kind: 'sim', seed: 3, kinds: staleLeaders, overrides: manyClients },
   },
   {
     name: 'read-ahead-of-its-index',

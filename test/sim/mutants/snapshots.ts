@@ -273,7 +273,7 @@ export const snapshotMutants: readonly Mutant[] = [
         replace: '          void boundsOperation\n',
       },
     ],
-    caughtBy: { kind: 'sim', seed: 3, kinds: leftBehind, overrides: shortLogs },
+    caughtBy: { kind: 'sim', seed: 5, kinds: leftBehind, overrides: shortLogs },
   },
   {
     name: 'flushed-versions-dangle',
