@@ -134,6 +134,22 @@ describe('the simulated network', () => {
     expect([outcome, sent]).toEqual(['threw', false])
   })
 
+  it.each([
+    ['opening', [n1, n2]],
+    ['answer', [n2, n1]],
+  ] as const)('tells the sender of a snapshot at once when its %s is lost', async (_, [from, to]) => {
+    const { network, a, b, pass } = createWorld()
+    network.setFaults({ delayMinMs: 1, delayMaxMs: 1 })
+    b.onSnapshot = async () => true
+    async function* none(): AsyncGenerator<Uint8Array, undefined> {}
+    // A stream is lost less often than a packet is: this is always.
+    network.setFaults({ loss: 1_000 }, from, to)
+    let sent: boolean | undefined
+    void a.transport.sendSnapshot(n2, outgoing(none()), new AbortController().signal).then(value => (sent = value))
+    await pass(50)
+    expect(sent).toBe(false)
+  })
+
   it('hands a paused process what arrived once it goes on, and a killed one nothing', async () => {
     const { network, a, b, send, pass, received } = createWorld()
     await send(1, 1)

@@ -168,11 +168,15 @@ export class Links {
       this.#depart({ lane, bytes, stream: lane.stream, deliver }, faults)
   }
 
-  /** Takes across what must not be missing: where it would be lost, the stream breaks. */
-  carryWhole(lane: LaneState, bytes: number, deliver: () => void): void {
+  /** Takes across what must not be missing. False: it would be lost, and the stream has broken. */
+  carryWhole(lane: LaneState, bytes: number, deliver: () => void): boolean {
     const faults = this.faults(lane.link)
-    if (faults.loss > 0 && this.random() < faults.loss * snapshotLossShare) this.break(lane.link, lane.lane)
-    else this.#depart({ lane, bytes, stream: lane.stream, deliver }, faults)
+    if (faults.loss > 0 && this.random() < faults.loss * snapshotLossShare) {
+      this.break(lane.link, lane.lane)
+      return false
+    }
+    this.#depart({ lane, bytes, stream: lane.stream, deliver }, faults)
+    return true
   }
 
   #depart(delivery: Delivery, faults: LinkFaults): void {

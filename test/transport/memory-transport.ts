@@ -226,12 +226,17 @@ class MemoryTransport implements Transport {
     const [clock, rawClock] = [hybridClock.acknowledged(), hybridClock.raw()]
     const { snapshot: there } = peer.link.lanes
     const { snapshot: back } = links.link(to, this.node).lanes
-    const snapshot = new MemorySnapshot({
+    const snapshot: MemorySnapshot = new MemorySnapshot({
       from: this.node,
       sourceClock: this.clock,
       targetClock: target.clock,
-      there: (bytes, deliver) => links.carryWhole(there, bytes, () => target.clock.arrive(deliver)),
-      back: deliver => links.carryWhole(back, 0, () => this.clock.arrive(deliver)),
+      // Both ends notice, also when it is the opening of the stream that is lost, or the answer at its end.
+      there: (bytes, deliver) => {
+        if (!links.carryWhole(there, bytes, () => target.clock.arrive(deliver))) snapshot.break()
+      },
+      back: deliver => {
+        if (!links.carryWhole(back, 0, () => this.clock.arrive(deliver))) snapshot.break()
+      },
       receive: async incoming => {
         const handlers = target.#handlers
         if (handlers === undefined || target.#isClosed || !target.#gate.admit(this.node, clock, rawClock)) return false
