@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { asNodeId } from '../../src/base/ids.ts'
+import { DamageError } from '../../src/engine/engine.ts'
 import { createPrng } from '../../src/base/prng.ts'
 import type { Channel, Transport } from '../../src/transport/transport.ts'
 import { SimClock, SimScheduler, SimWall } from '../sim/sim-clock.ts'
@@ -148,6 +149,26 @@ describe('the simulated network', () => {
     void a.transport.sendSnapshot(n2, outgoing(none()), new AbortController().signal).then(value => (sent = value))
     await pass(50)
     expect(sent).toBe(false)
+  })
+
+  it('tells the receiver of a snapshot that its stream ended, and not what is wrong at the sender', async () => {
+    const { a, b, pass } = createWorld()
+    let seen: unknown
+    b.onSnapshot = async ({ chunks }) => {
+      try {
+        for await (const _ of chunks);
+      } catch (error) {
+        seen = error
+      }
+      return false
+    }
+    async function* rotten(): AsyncGenerator<Uint8Array, undefined> {
+      yield Buffer.alloc(10)
+      throw new DamageError('key', 'on purpose')
+    }
+    void a.transport.sendSnapshot(n2, outgoing(rotten()), new AbortController().signal)
+    await pass(50)
+    expect(seen).toMatchObject({ code: 'unavailable' })
   })
 
   it('hands a paused process what arrived once it goes on, and a killed one nothing', async () => {

@@ -1,6 +1,7 @@
 // A snapshot from one simulated node to another: the receiver pulls, the sender reads when asked, each side runs on its own
 // process's clock, and whatever breaks the stream is an exception to the receiver and false to the sender.
 
+import { KvError } from '../../src/base/errors.ts'
 import type { NodeId } from '../../src/base/ids.ts'
 import { StallWatch, withDeadline } from '../../src/transport/stall-guard.ts'
 import { type IncomingSnapshot, type OutgoingSnapshot, snapshotStallMs } from '../../src/transport/transport.ts'
@@ -104,7 +105,8 @@ export class MemorySnapshot {
       sourceClock.arriveAfter(0, () => {
         iterator.next().then(
           next => there(next.value?.length ?? 0, () => resolve(next)),
-          (error: unknown) => there(0, () => reject(error)),
+          // What is wrong at the sender is not known to the receiver, as on a real stream: it has ended early.
+          () => there(0, () => reject(new KvError('unavailable', 'the sender of the snapshot ended its stream'))),
         )
       })
     })
