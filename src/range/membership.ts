@@ -144,7 +144,10 @@ export class Membership {
     const record = registry.record(node)
     if (record === undefined) {
       const before = registry.lastRemoved(node)
-      return before === undefined || before.readmitted ? this.#notFound(replica, node) : { kind: 'done' }
+      if (before === undefined) return this.#notFound(replica, node)
+      if (!before.readmitted) return { kind: 'done' }
+      // It was let back in, and has not come yet.
+      return (await this.#writeRemoval(replica, { ...before, readmitted: false })) ?? { kind: 'done' }
     }
     const storeId = storeIdOf(record)
     const atMs = clock.unixMs()

@@ -99,6 +99,16 @@ test('a removal whose leader was lost before it was written down is written down
   expect(registry.removed(storeIdOf(itself))).toMatchObject({ node: 'n2', replicaId: 3, readmitted: false })
 })
 
+test('a store that was let back in and has not come yet is removed again', async () => {
+  const leader = new FakeLeader()
+  const { membership, replica } = leader
+  await membership.add(replica, itself)
+  await membership.remove(replica, n2)
+  await membership.readmit(replica, n2)
+  expect(await membership.remove(replica, n2)).toEqual({ kind: 'done' })
+  expect(await membership.add(replica, itself)).toMatchObject({ kind: 'removed' })
+})
+
 test('a registered node without a replica is removed as well, and an unknown one is not', async () => {
   const leader = new FakeLeader()
   const { membership, replica, registry } = leader
