@@ -184,6 +184,12 @@ function withRemedy(remedy: string): (error: unknown) => never {
   }
 }
 
+/** What its sender cannot read is no damage of this node's. */
+function ofSender(error: unknown): never {
+  if (!(error instanceof DamageError)) throw error
+  throw new KvError('unavailable', `the sender of the snapshot cannot read it: ${error.message}`, { cause: error })
+}
+
 /** Whoever waits for a chunk when `over` resolves is told. */
 async function* chunksUntil(
   over: Promise<unknown>,
@@ -197,7 +203,7 @@ async function* chunksUntil(
   const iterator = chunks[Symbol.asyncIterator]()
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), isOver])
+      const next = await Promise.race([iterator.next().catch(ofSender), isOver])
       if (next.done === true) return
       onChunk()
       yield next.value
