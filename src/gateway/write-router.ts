@@ -78,15 +78,20 @@ export class WriteRouter {
       if (error.code === 'unknown-outcome') maybeApplied = true
       // The node that forwarded it decides what comes next: it may know more, and hops must not multiply attempts.
       if (write.hops > 0) throw error
-      if (error.code === 'damaged' && !damaged.has(target)) {
+      let mayOthers = false
+      if (error.code === 'damaged') {
+        const isNews = !damaged.has(target)
         damaged.add(target)
         hint = undefined
-        if (otherNodes(store, view, write.rangeId, damaged).length > 0) continue
+        mayOthers = otherNodes(store, view, write.rangeId, damaged).length > 0
+        if (isNews && mayOthers) continue
       }
-      if (!repeatable.has(error.code) && !isTransfer(error)) throw maybeApplied ? unknownOutcome(error) : error
+      if (!repeatable.has(error.code) && !isTransfer(error) && !mayOthers)
+        throw maybeApplied ? unknownOutcome(error) : error
       hint = attempt.leader === target ? undefined : attempt.leader
-      // A fresh hint is followed at once, but two nodes that name each other must not make this a busy loop.
-      if (hint !== undefined && hintsFollowed++ < 2) continue
+      // A fresh hint is followed at once, but two nodes that name each other must not make this a busy loop. Nor must one
+      // that still names a leader which is handing over, its state being damaged.
+      if (hint !== undefined && !damaged.has(hint) && hintsFollowed++ < 2) continue
       if (!(await this.#mayRepeat(retry, maybeApplied)))
         throw maybeApplied ? unknownOutcome(error) : this.#gaveUp(write, error)
     }

@@ -18,6 +18,11 @@ export const moveMutants: readonly Mutant[] = [
         find: 'if (config.join.length > 0 || this.clusterId() !== undefined) this.#joiner.start()',
         replace: 'if (config.join.length > 0) this.#joiner.start()',
       },
+      {
+        file: cluster,
+        find: 'if (this.clusterId() !== undefined && this.#hasToAsk()) this.#joiner?.start()',
+        replace: 'if (this.#options.config.join.length > 0 && this.#hasToAsk()) this.#joiner?.start()',
+      },
     ],
     caughtBy: { kind: 'sim', seed: 3, kinds: ['move'] },
   },
